@@ -1,0 +1,14 @@
+// Tests run over the TypeScript sources; the condition `@cluster/source` leads every package to its `src`.
+export default {
+  extensionsToTreatAsEsm: ['.ts'],
+  moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
+  testEnvironmentOptions: { customExportConditions: ['@cluster/source', 'node', 'node-addons'] },
+  testMatch: ['<rootDir>/{packages,examples}/*/test/**/*.test.ts', '<rootDir>/test/**/*.test.ts'],
+  modulePathIgnorePatterns: ['/dist/'],
+  transform: {
+    '^.+\\.ts$': ['@swc/jest', {
+      module: { type: 'es6' }, sourceMaps: 'inline',
+      jsc: { target: 'es2022', keepClassNames: true, parser: { syntax: 'typescript', decorators: true } },
+    }],
+  },
+};

@@ -1,0 +1,42 @@
+import { EventEmitter } from 'node:events';
+
+/** What a manager reports. `session` is the first 12 digits of the id's digest, never the id. */
+export interface ManagerEvents {
+  /** A snapshot request changed what somebody else changed meanwhile; `dropped`: the session was gone, nothing was stored. */
+  conflict: { readonly session: string; readonly attributes: readonly string[]; readonly label: string | undefined; readonly outcome: 'merged' | 'refused' | 'dropped' };
+  /** The lock came from a lapsed incarnation. `sinceMs`: since this instance first asked for it. */
+  takeover: { readonly session: string; readonly from: string; readonly evidence: 'dead' | 'disconnected' | 'silence'; readonly sinceMs: number };
+  /** The lock came from, or was given to, another live instance. */
+  handover: { readonly session: string; readonly direction: 'in' | 'out'; readonly peer: string; readonly waitedMs: number };
+  /** This instance lost its lease and goes on as a new incarnation. */
+  lapsed: { readonly incarnation: string; readonly next: string; readonly held: number };
+  /** A change was refused since the lock had been lost. */
+  fenced: { readonly session: string; readonly label: string | undefined };
+  /** The store's timeline changed: it may have rolled back. */
+  generation: { readonly before: string; readonly after: string };
+  /** Something failed in the background; nothing acknowledged is lost by it. */
+  warning: { readonly message: string; readonly cause?: unknown };
+}
+
+/** Typed events whose listeners cannot break the engine: what one throws is rethrown outside of the caller. */
+export class Events {
+  readonly #emitter = new EventEmitter();
+
+  on<E extends keyof ManagerEvents>(event: E, listener: (event: ManagerEvents[E]) => void): void {
+    this.#emitter.on(event, listener);
+  }
+
+  off<E extends keyof ManagerEvents>(event: E, listener: (event: ManagerEvents[E]) => void): void {
+    this.#emitter.off(event, listener);
+  }
+
+  emit<E extends keyof ManagerEvents>(event: E, value: ManagerEvents[E]): void {
+    for (const listener of this.#emitter.listeners(event)) {
+      try {
+        listener(value);
+      } catch (error) {
+        process.nextTick(() => { throw error; });
+      }
+    }
+  }
+}

@@ -1,0 +1,76 @@
+import type { ClusterStore, FindOptions, SessionSnapshot } from './cluster-store.js';
+import type { ManagerEvents } from './events.js';
+import type { Session } from './session.js';
+
+/** What a manager says about itself. Counts are of this instance. */
+export interface Health {
+  readonly status: 'new' | 'starting' | 'up' | 'draining' | 'stopped';
+  /** `down`: the last beat was not acknowledged within its time. */
+  readonly store: 'up' | 'down' | 'unknown';
+  /** Present incarnation of this instance; undefined before the start. */
+  readonly incarnation: string | undefined;
+  /** Whether signals of other instances arrive. */
+  readonly listening: boolean;
+  /** Sessions whose lock this instance has, in use or idle. */
+  readonly held: number;
+  /** Requests that have a session locked now. */
+  readonly running: number;
+  /** Requests that wait for a session. */
+  readonly waiting: number;
+  /** Sessions of which something is kept in memory, and the bytes of their content. */
+  readonly inMemory: { readonly sessions: number; readonly bytes: number };
+  /** Calls to the store since the start, by method; `signal`, `beat` and `touch` among them. */
+  readonly storeCalls: Readonly<Record<string, number>>;
+}
+
+/**
+ * Keeps the sessions of one application on one instance and drives the life cycle of its requests: find and lock at the
+ * begin, publish and unlock at the end.
+ */
+export interface Manager {
+  readonly context: string;
+  readonly store: ClusterStore;
+  /** Connects the store and begins the lease. Optional: the first find starts; call it to fail at boot. */
+  start(): Promise<void>;
+  /** Hands idle sessions over now and goes on serving, keeping none. */
+  drain(): Promise<void>;
+  /** Drains, waits for running requests, ends the lease and what `start` began. */
+  stop(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+  health(): Health;
+  /** A new session with a fresh id. No I/O until it is sent; one without attributes is never stored. */
+  createSession(): Session;
+  /**
+   * The session, locked for the caller until it is sent (unless `options.access` is `snapshot`). Undefined: there is none.
+   * Rejects with `CLUSTER_LOCKED` after the wait, `CLUSTER_QUEUE_FULL`, `CLUSTER_MOVED`, `CLUSTER_UNAVAILABLE`.
+   */
+  findSession(id: string, options?: FindOptions): Promise<Session | undefined>;
+  /**
+   * Publishes what changed and unlocks; resolves when the change is acknowledged. Unchanged: unlocks only. The handle ends,
+   * whatever the outcome. With `release: false` the change is published and the handle goes on.
+   */
+  sendSession(session: Session, options?: { readonly release?: boolean }): Promise<void>;
+  /** Drops what the handle changed and shows the last committed state again; a snapshot is read anew. */
+  reloadSession(session: Session): Promise<void>;
+  /** Gives the handle up without publishing what it changed. */
+  releaseSession(session: Session): Promise<void>;
+  /**
+   * Ends the session everywhere, without its lock. `confirmed`: nobody serves it any more. `unconfirmed`: an instance that
+   * could not be reached may answer reads from its memory for at most a minute of use. `moved`: it goes on under another id.
+   */
+  removeSession(id: string): Promise<'confirmed' | 'unconfirmed' | 'moved'>;
+  /** The same session, with its changes, under a fresh id; the old id is gone when it resolves. The given handle ends. */
+  changeSessionId(session: Session): Promise<Session>;
+  /** Takes in a session from another instance as a standby copy; it is never served. */
+  receive(update: SessionSnapshot): void;
+  /**
+   * Finds and locks, runs `work`, publishes and unlocks. Several sessions are locked in one order for all, so that two updates
+   * never wait for each other. Undefined if one of them does not exist. If `work` rejects nothing is published.
+   */
+  update<T>(id: string | readonly string[], work: (...sessions: Session[]) => T | Promise<T>, options?: FindOptions): Promise<T | undefined>;
+  on<E extends keyof ManagerEvents>(event: E, listener: (event: ManagerEvents[E]) => void): this;
+  off<E extends keyof ManagerEvents>(event: E, listener: (event: ManagerEvents[E]) => void): this;
+}
+
+/** Token of the {@link Manager} in a container. */
+export const Manager = Symbol.for('@cluster/core/Manager');

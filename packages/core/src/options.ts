@@ -1,0 +1,136 @@
+import { inspect } from 'node:util';
+import { systemClock, type Clock } from './clock.js';
+import { textCodec, type Codec } from './codec.js';
+import { ClusterError } from './errors.js';
+
+/** One option: its default, what it accepts (in words and as a test), and what it does. Tables in the docs are made of these. */
+export interface OptionSpec<T> {
+  /** Undefined where there is none. */
+  readonly default: T;
+  /** What is accepted, in words: completes "expected …". */
+  readonly expected: string;
+  readonly accepts: (value: unknown) => boolean;
+  readonly meaning: string;
+  readonly required?: boolean;
+  /** The value is a secret: errors do not show it. */
+  readonly secret?: boolean;
+}
+
+// `never` would reject every spec; the value types are recovered by ResolvedOptions.
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+export type OptionSpecs = Readonly<Record<string, OptionSpec<any>>>;
+
+/** The options with every default filled in. */
+export type ResolvedOptions<S extends OptionSpecs> = { readonly [K in keyof S]: S[K] extends OptionSpec<infer T> ? T : never };
+
+const shown = (value: unknown) => {
+  const text = inspect(value, { depth: 0, breakLength: Infinity });
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+};
+
+/**
+ * Fills in defaults and checks every option at once. An explicit `undefined` counts as left out.
+ * @throws ClusterError CLUSTER_BAD_OPTION naming each unknown, missing or unacceptable option, with what was expected and found
+ */
+export function resolveOptions<S extends OptionSpecs>(owner: string, specs: S, given: object | undefined): ResolvedOptions<S> {
+  const problems: string[] = [];
+  const resolved: Record<string, unknown> = {};
+  if (given !== undefined && (typeof given !== 'object' || (given as object | null) === null)) {
+    throw new ClusterError('CLUSTER_BAD_OPTION', `${owner}: expected an object of options, found ${shown(given)}`);
+  }
+  const values = new Map(Object.entries(given ?? {}).filter(([, value]) => value !== undefined));
+  for (const [name, spec] of Object.entries(specs)) {
+    const value = values.get(name);
+    if (!values.has(name)) {
+      if (spec.required === true) problems.push(`${name} is required: expected ${spec.expected}`);
+      resolved[name] = spec.default;
+    } else if (spec.accepts(value)) {
+      resolved[name] = value;
+    } else {
+      problems.push(`${name}: expected ${spec.expected}, found ${spec.secret === true ? `a ${typeof value}` : shown(value)}`);
+    }
+    values.delete(name);
+  }
+  for (const name of values.keys()) problems.push(`${name}: no such option; known are ${Object.keys(specs).join(', ')}`);
+  if (problems.length > 0) throw new ClusterError('CLUSTER_BAD_OPTION', `${owner}: ${problems.join('; ')}`);
+  // Each key was checked by its own spec above, which the compiler cannot follow.
+  return Object.freeze(resolved) as ResolvedOptions<S>;
+}
+
+const MAX_TIMER_MS = 2_147_483_647;
+
+/** A whole number of milliseconds from `min` up, as timers can count them. */
+export function milliseconds(defaultMs: number, meaning: string, min = 0): OptionSpec<number> {
+  return {
+    default: defaultMs, meaning, expected: `a whole number of ms from ${min} to ${MAX_TIMER_MS}`,
+    accepts: (value) => Number.isInteger(value) && (value as number) >= min && (value as number) <= MAX_TIMER_MS,
+  };
+}
+
+/** A whole number from `min` up. */
+export function count(defaultCount: number, meaning: string, min = 0): OptionSpec<number> {
+  return {
+    default: defaultCount, meaning, expected: `a whole number from ${min} up`,
+    accepts: (value) => Number.isSafeInteger(value) && (value as number) >= min,
+  };
+}
+
+/** One of the given words. */
+export function oneOf<const T extends string>(words: readonly [T, ...T[]], meaning: string): OptionSpec<T> {
+  return {
+    default: words[0], meaning, expected: `one of ${words.map((word) => `'${word}'`).join(', ')}`,
+    accepts: (value) => (words as readonly unknown[]).includes(value),
+  };
+}
+
+/** A name that may stand in keys and addresses. */
+export function name(defaultName: string, meaning: string): OptionSpec<string>;
+export function name(defaultName: undefined, meaning: string): OptionSpec<string | undefined>;
+export function name(defaultName: string | undefined, meaning: string): OptionSpec<string | undefined> {
+  return {
+    default: defaultName, meaning, expected: '1 to 64 of the characters A-Z a-z 0-9 _ -',
+    accepts: (value) => typeof value === 'string' && /^[A-Za-z0-9_-]{1,64}$/.test(value),
+  };
+}
+
+const hasMethods = (...methods: string[]) => (value: unknown) =>
+  typeof value === 'object' && value !== null && methods.every((method) => typeof Reflect.get(value, method) === 'function');
+
+interface InMemory { readonly sessions?: number; readonly bytes?: number }
+
+/** The options of a manager; `session({...})` takes them flat. */
+export const managerOptions = {
+  context: name('default', 'The application whose sessions these are. Two contexts never see each other\'s.'),
+  idleTimeoutMs: milliseconds(1_800_000, 'A session ends this long after its last use.', 1),
+  absoluteTimeoutMs: milliseconds(0, 'A session ends this long after its creation, used or not; 0: never.'),
+  lockTimeoutMs: milliseconds(15_000, 'How long a request waits for a session that another one has.'),
+  onLocked: oneOf(['wait', 'error'], '`wait`: up to `lockTimeoutMs`; `error`: fail at once.'),
+  onConflict: oneOf(['merge', 'error'], 'When a snapshot request changed what somebody else changed meanwhile: `merge`: the attributes it wrote win, and an event names them; `error`: nothing is stored.'),
+  affinity: oneOf(['auto', 'keep', 'release'], 'Whether an instance keeps a lock between two requests: `auto` goes by where requests arrive.'),
+  leaseMs: milliseconds(10_000, 'An instance that is silent for this long loses what it holds.', 100),
+  readLeaseMs: milliseconds(200, 'How long after a beat an instance may answer from memory; 0: ask the store each time.'),
+  storeTimeoutMs: milliseconds(2_000, 'How long one call to the store may take before its outcome counts as unknown.', 1),
+  maxWaiting: count(64, 'How many requests may wait for one session on one instance.'),
+  maxRecordBytes: count(1_048_576, 'How large the encoded content of one session may be.', 1),
+  maxInMemory: {
+    default: { sessions: 100_000, bytes: 268_435_456 } as InMemory,
+    expected: 'an object { sessions?, bytes? } of whole numbers from 1 up',
+    accepts: (value) => typeof value === 'object' && value !== null
+      && Object.entries(value).every(([key, limit]) => (key === 'sessions' || key === 'bytes') && Number.isSafeInteger(limit) && (limit as number) > 0),
+    meaning: 'Bounds of what one instance keeps of idle sessions; the least recently used leave first.',
+  } satisfies OptionSpec<InMemory> as OptionSpec<InMemory>,
+  onUnreadable: oneOf(['error', 'absent'], 'When a stored record cannot be read: `error`: the request fails; `absent`: the session counts as gone.'),
+  codec: {
+    default: textCodec, expected: 'a codec { name, encode(value), decode(encoded) }',
+    accepts: (value) => hasMethods('encode', 'decode')(value) && typeof Reflect.get(value as object, 'name') === 'string',
+    meaning: 'How attribute values are encoded. The default is text that people can read.',
+  } satisfies OptionSpec<Codec> as OptionSpec<Codec>,
+  clock: {
+    default: systemClock, expected: 'a Clock', accepts: hasMethods('monotonicMs', 'wallMs', 'timer', 'randomHex'),
+    meaning: 'Where time and chance come from; another one only in tests.',
+  } satisfies OptionSpec<Clock> as OptionSpec<Clock>,
+} as const satisfies OptionSpecs;
+
+/** Options of a manager, each with its default. */
+export type ManagerOptions = { readonly [K in keyof typeof managerOptions]?: ResolvedOptions<typeof managerOptions>[K] };
+export type ResolvedManagerOptions = ResolvedOptions<typeof managerOptions>;
