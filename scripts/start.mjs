@@ -1,0 +1,22 @@
+// npm start: the shop of examples/shop, from its sources.
+import { spawn } from 'node:child_process';
+import { constants } from 'node:os';
+import { ensurePackages, root } from './install.mjs';
+
+try {
+  ensurePackages();
+} catch (error) {
+  console.error(error.message);
+  process.exit(1);
+}
+const shop = spawn(process.execPath, [
+  '--conditions=@cluster/source', '--import', './scripts/ts-register.mjs', 'examples/shop/main.ts', ...process.argv.slice(2),
+], { cwd: root, stdio: 'inherit' });
+
+for (const signal of ['SIGTERM', 'SIGHUP', 'SIGINT']) {
+  process.on(signal, () => {
+    // A terminal sends Ctrl-C to the whole process group: the shop has it already, a second one would cut its shutdown short.
+    if (signal !== 'SIGINT' || !process.stdin.isTTY) shop.kill(signal);
+  });
+}
+shop.on('exit', (status, signal) => { process.exitCode = status ?? 128 + constants.signals[signal]; });

@@ -1,0 +1,110 @@
+// npm test [-- [unit ...] [--no-install]]: every check in order, or the tests of single packages and examples.
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ensureChromium, ensurePackages, root } from './install.mjs';
+
+const args = process.argv.slice(2);
+const mayInstall = !args.includes('--no-install');
+const wanted = args.filter((arg) => arg !== '--no-install');
+const totals = { passed: 0, failed: 0 };
+
+const isFolder = (entry) => entry.isDirectory();
+const foldersOf = (name) => existsSync(join(root, name))
+  ? readdirSync(join(root, name), { withFileTypes: true }).filter(isFolder).map((entry) => `${name}/${entry.name}`) : [];
+const units = new Map([...foldersOf('packages'), ...foldersOf('examples')].map((folder) => [folder.split('/')[1], folder]));
+
+function node(...command) {
+  const { status } = spawnSync(process.execPath, command, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
+  if (status !== 0) throw new Error(`exited with status ${status}`);
+}
+
+/** Runs the test files that match and adds their counts; a run without a test, or with a skipped one, fails. */
+function jest(...options) {
+  const folder = mkdtempSync(join(tmpdir(), 'cluster-test-'));
+  const report = join(folder, 'report.json');
+  try {
+    const { status } = spawnSync(process.execPath, [
+      '--experimental-vm-modules', '--disable-warning=ExperimentalWarning', 'node_modules/jest/bin/jest.js',
+      '--json', `--outputFile=${report}`, ...options,
+    ], { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });
+    if (!existsSync(report)) throw new Error('jest ended without a report');
+    const result = JSON.parse(readFileSync(report, 'utf8'));
+    totals.passed += result.numPassedTests;
+    totals.failed += result.numFailedTests + result.numRuntimeErrorTestSuites;
+    if (status !== 0) throw new Error(`jest exited with status ${status}`);
+    const skipped = result.numPendingTests + result.numTodoTests;
+    if (skipped > 0) throw new Error(`${skipped} tests were skipped`);
+    if (result.numPassedTests === 0) throw new Error('no test was executed');
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+const under = (path) => `^${root.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}/${path}`;
+const conformance = '(^|/)packages/(conformance/|[^/]+/test/conformance)';
+const shop = 'examples/shop';
+
+function types() {
+  node('node_modules/typescript/bin/tsc', '--build');
+  for (const project of ['tsconfig.test.json', ...foldersOf('examples')]) node('node_modules/typescript/bin/tsc', '--project', project);
+}
+
+function tests(folder) {
+  if (folder === shop) ensureChromium({ mayInstall });
+  jest(under(`${folder}/`));
+}
+
+const everything = [
+  ['lint', () => node('node_modules/eslint/bin/eslint.js', '--max-warnings=0', '--cache', '--cache-location=node_modules/.cache/eslint/', '.')],
+  ['types', types],
+  ['architecture', () => jest(under('test/(architecture|packages)'))],
+  ['unit', () => jest(under('packages/'), `--testPathIgnorePatterns=${conformance}`)],
+  ['conformance', () => jest(conformance)],
+  ['examples', () => {
+    if (existsSync(join(root, shop))) ensureChromium({ mayInstall });
+    jest(under('examples/'));
+  }],
+  ['docs', () => {
+    jest(under('test/docs'));
+    node('--conditions=@cluster/source', '--import', './scripts/ts-register.mjs', 'scripts/docs.ts');
+  }],
+];
+
+function chosenSteps() {
+  if (wanted.length === 0) return everything;
+  return wanted.map((name) => {
+    const folder = units.get(name);
+    if (folder === undefined) throw new Error(`no package or example is called ${name}; there are ${[...units.keys()].join(', ')}`);
+    return [name, () => tests(folder)];
+  });
+}
+
+function step(name, work) {
+  console.log(`\n== ${name}`);
+  const start = performance.now();
+  const seconds = () => `${((performance.now() - start) / 1000).toFixed(1)} s`;
+  const failedBefore = totals.failed;
+  try {
+    work();
+    console.log(`== ${name} passed, ${seconds()}`);
+    return true;
+  } catch (error) {
+    console.log(`== ${name} failed, ${seconds()}: ${error.message}`);
+    // A failed step counts even where no test says so: lint, types, a run without a test.
+    if (totals.failed === failedBefore) totals.failed += 1;
+    return false;
+  }
+}
+
+let passed = false;
+try {
+  const steps = [['npm packages', () => { ensurePackages({ mayInstall }); }], ...chosenSteps()];
+  passed = steps.every(([name, work]) => step(name, work));
+} catch (error) {
+  console.log(error.message);
+  totals.failed += 1;
+}
+console.log(`\n${totals.passed} passed, ${totals.failed} failed`);
+process.exitCode = passed && totals.passed > 0 ? 0 : 1;
