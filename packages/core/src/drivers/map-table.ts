@@ -1,0 +1,185 @@
+import { systemClock, type Clock } from '../clock.js';
+import { ClusterError } from '../errors.js';
+import { keyName, readStored, writeStored, type Stored } from '../record.js';
+import { LeaseCells } from './lease-cell.js';
+import {
+  absent, acquireStep, aged, commitStep, createStep, remainingMs, removeStep, sessionRecord, touchStep, type Step,
+} from './record-steps.js';
+import { SeenRecords, type Seen } from './seen-records.js';
+import type { SessionMap } from './session-map.js';
+import type {
+  Absent, Acquired, Claim, Committed, DriverContext, Gone, Message, Removed, SessionRecord, SessionTable, Stamp, StoreCapabilities, Then, Write,
+} from './session-table.js';
+
+const MAX_ROUNDS = 8;
+const TOUCH_ROUNDS = 4;
+const TOUCHES_AT_ONCE = 16;
+
+type SeenNow = Seen<Stored | undefined>;
+
+/**
+ * A session table over any map with compare-and-set. A step puts straight at the revision that this instance last put, and
+ * looks only when that is refused: the commit of a held session is one call. Whatever is answered without a put rests on a
+ * fresh look.
+ */
+export class MapTable implements SessionTable {
+  readonly capabilities: StoreCapabilities;
+  readonly sweep?: (limit: number) => Promise<number>;
+  readonly keys?: () => AsyncIterable<string>;
+  readonly #seen = new SeenRecords();
+  readonly #leases: LeaseCells;
+  #generationSeen: string;
+  #context: string | undefined;
+
+  constructor(private readonly map: SessionMap, private readonly clock: Clock = systemClock) {
+    this.capabilities = { ...map.capabilities, delta: false };
+    if (map.sweep !== undefined) this.sweep = map.sweep.bind(map);
+    if (map.keys !== undefined) this.keys = map.keys.bind(map);
+    this.#leases = new LeaseCells(map, clock, (incarnation) => this.#leaseKey(incarnation));
+    this.#generationSeen = this.#generation();
+  }
+
+  async start(context: DriverContext): Promise<void> {
+    await this.map.start?.(context);
+    this.#context = context.context;
+    if (this.map.signal === undefined) context.listening(false);
+  }
+
+  async stop(): Promise<void> {
+    this.#seen.clear();
+    this.#leases.clear();
+    await this.map.stop?.();
+  }
+
+  async acquire(key: string, claim: Claim, from?: string, have?: Stamp): Promise<Acquired> {
+    let holder: Claim | undefined;
+    const acquired = await this.#step(key, undefined, (present) => {
+      if (present?.kind === 'record') holder = present.holder ?? holder;
+      return acquireStep(present, claim, from, have);
+    });
+    if (acquired === undefined && holder !== undefined) return { kind: 'busy', holder };
+    return acquired ?? this.#contended(key);
+  }
+
+  async create(key: string, claim: Claim, write: Write, then: 'keep' | 'release'): Promise<'created' | 'exists'> {
+    const nothing = { stored: undefined, revision: undefined, sinceMs: 0, atMs: this.clock.monotonicMs(), generation: this.#generation(), bytes: 0 };
+    return await this.#step(key, nothing, (present) => createStep(present, claim, write, then)) ?? this.#contended(key);
+  }
+
+  async commit(key: string, grant: string, base: number, write: Write, then: Then): Promise<Committed> {
+    return await this.#step(key, this.#lastPut(key), (present) => commitStep(present, grant, base, write, then)) ?? this.#contended(key);
+  }
+
+  async remove(key: string, grant: string | undefined, why: Gone, keepMs: number): Promise<Removed> {
+    return await this.#step(key, this.#lastPut(key), (present) => removeStep(present, grant, why, keepMs)) ?? this.#contended(key);
+  }
+
+  async read(key: string, have?: Stamp): Promise<SessionRecord | Absent> {
+    const seen = await this.#look(key);
+    const present = seen.stored && aged(seen.stored, seen.sinceMs, seen.sinceMs);
+    return present?.kind === 'record' ? sessionRecord(present, have) : absent(present);
+  }
+
+  async touch(lifetimes: ReadonlyMap<string, number>): Promise<ReadonlySet<string>> {
+    const gone = new Set<string>();
+    const queue = lifetimes.entries();
+    const worker = async () => {
+      for (const [key, lifetimeMs] of queue) {
+        const known = this.#seen.has(key);
+        // Who lost this often lost to others who touched or wrote it.
+        const touched = await this.#step(key, undefined, (present) => touchStep(present, lifetimeMs), TOUCH_ROUNDS);
+        if (touched === 'gone') gone.add(key);
+        if (!known) this.#seen.delete(key); // nobody here is about to write it
+      }
+    };
+    const ends = await Promise.allSettled(Array.from({ length: Math.min(TOUCHES_AT_ONCE, lifetimes.size) }, worker));
+    for (const end of ends) if (end.status === 'rejected') throw end.reason;
+    return gone;
+  }
+
+  beat(incarnation: string, n: number, leaseMs: number): Promise<{ readonly generation: string } | 'lapsed'> {
+    return this.#leases.beat(incarnation, n, leaseMs);
+  }
+
+  lapse(incarnation: string, quietMs: number): Promise<number> {
+    return this.#leases.lapse(incarnation, quietMs);
+  }
+
+  async signal(instanceId: string, message: Message): Promise<boolean> {
+    return await this.map.signal?.(instanceId, message) ?? true;
+  }
+
+  /** Decides, puts, and begins again with a fresh look as long as others put first; undefined: they did so `rounds` times. */
+  async #step<A>(
+    key: string, last: SeenNow | undefined, decide: (present: Stored | undefined) => Step<A>, rounds = MAX_ROUNDS,
+  ): Promise<A | undefined> {
+    let seen = last;
+    for (let round = 0; round < rounds; round += 1) {
+      const fresh = seen === undefined;
+      seen ??= await this.#look(key);
+      const { put, answer, held } = decide(this.#present(seen, fresh));
+      if (put === undefined && fresh) {
+        if (held === true && seen.stored?.kind === 'record') this.#seen.set(key, { ...seen, stored: seen.stored });
+        else this.#seen.delete(key);
+        return answer;
+      }
+      if (put !== undefined && await this.#put(key, seen, put)) return answer;
+      seen = undefined;
+    }
+    return undefined;
+  }
+
+  async #look(key: string): Promise<SeenNow> {
+    const generation = this.#generation();
+    const atMs = this.clock.monotonicMs();
+    const found = await this.map.get(key);
+    if (found === undefined) return { stored: undefined, revision: undefined, sinceMs: 0, atMs, generation, bytes: 0 };
+    const stored = readStored(key, found.value);
+    const sinceMs = found.ageMs ?? Math.max(0, this.clock.wallMs() - stored.putAtMs);
+    return { stored, revision: found.revision, sinceMs, atMs, generation, bytes: found.value.length };
+  }
+
+  /**
+   * Durations run on from just before the call that showed them, so that a session's age keeps up however many calls it sees;
+   * whether a fresh look shows an expired record is left to the clock that dates it, which must never be early.
+   */
+  #present({ stored, sinceMs, atMs }: SeenNow, fresh: boolean): Stored | undefined {
+    const nowSinceMs = sinceMs + this.clock.monotonicMs() - atMs;
+    return stored && aged(stored, nowSinceMs, fresh ? sinceMs : nowSinceMs);
+  }
+
+  async #put(key: string, seen: SeenNow, put: Stored): Promise<boolean> {
+    const generation = this.#generation();
+    if (generation !== seen.generation) return false; // the revision may name something else by now
+    const atMs = this.clock.monotonicMs();
+    const stored = { ...put, putAtMs: this.clock.wallMs() };
+    const value = writeStored(stored);
+    this.#seen.delete(key); // stays so if the put is rejected: it may have been done
+    const revision = await this.map.compareAndSet(key, seen.revision, { value, lifetimeMs: remainingMs(stored) });
+    if (revision === undefined) return false;
+    if (stored.kind === 'record') this.#seen.set(key, { stored, revision, sinceMs: 0, atMs, generation, bytes: value.length });
+    return true;
+  }
+
+  /** What this instance last put under the key, unless the store's timeline changed since. */
+  #lastPut(key: string): SeenNow | undefined {
+    if (this.#generation() !== this.#generationSeen) {
+      this.#generationSeen = this.#generation();
+      this.#seen.clear();
+    }
+    return this.#seen.get(key);
+  }
+
+  #generation(): string {
+    return this.map.generation?.() ?? '';
+  }
+
+  #leaseKey(incarnation: string): string {
+    if (this.#context === undefined) throw new ClusterError('CLUSTER_UNAVAILABLE', 'the table has not been started');
+    return `${this.#context}.l.${incarnation}`;
+  }
+
+  #contended(key: string): never {
+    throw new ClusterError('CLUSTER_UNAVAILABLE', `${keyName(key)}: others changed it ${MAX_ROUNDS} times in a row; nothing was changed`);
+  }
+}

@@ -1,0 +1,110 @@
+import { RECORD_FORMAT, type Stored, type StoredRecord } from '../record.js';
+import type {
+  Absent, Acquired, Claim, Committed, Encoded, Gone, Removed, SessionRecord, Stamp, Then, Write,
+} from './session-table.js';
+
+// The rules of a session table, each as one step from what is there to what is put and answered. No I/O, no clock.
+
+/** What a call makes of the present content. Without `put` nothing changes. */
+export interface Step<A> {
+  readonly put?: Stored;
+  readonly answer: A;
+  /** Nothing is put since the caller holds it already: its next put goes by what was seen. */
+  readonly held?: boolean;
+}
+
+const sameStamp = (a: Stamp, b: Stamp | undefined): boolean => a.grant === b?.grant && a.version === b.version;
+
+const microsecond = (ms: number): number => Math.round(ms * 1000) / 1000;
+
+/** Moves the durations of what was put `sinceMs` ago to now; undefined if it had expired after `datedMs`, by the clock that dates. */
+export function aged(stored: Stored, sinceMs: number, datedMs: number): Stored | undefined {
+  const idleMs = stored.kind === 'record' ? stored.idleMs : 0;
+  if (idleMs + datedMs >= stored.lifetimeMs) return undefined;
+  if (stored.kind === 'tombstone') return stored;
+  return { ...stored, ageMs: microsecond(stored.ageMs + sinceMs), idleMs: microsecond(idleMs + sinceMs) };
+}
+
+/** How much longer the map must keep it. */
+export const remainingMs = (stored: Stored): number =>
+  Math.max(1, Math.ceil(stored.lifetimeMs - (stored.kind === 'record' ? stored.idleMs : 0)));
+
+export function sessionRecord(stored: StoredRecord, have: Stamp | undefined): SessionRecord {
+  const { kind, stamp, holder, last, ageMs, idleMs, lifetimeMs } = stored;
+  return {
+    kind, format: RECORD_FORMAT, stamp, holder, last, ageMs, idleMs, lifetimeMs,
+    attributes: sameStamp(stamp, have) ? undefined : stored.attributes,
+  };
+}
+
+export const absent = (present: Stored | undefined): Absent =>
+  (present?.kind === 'tombstone' ? { kind: 'absent', gone: present.why } : { kind: 'absent' });
+
+const fenced = (present: Stored | undefined): { kind: 'fenced'; gone?: Gone } =>
+  (present?.kind === 'tombstone' ? { kind: 'fenced', gone: present.why } : { kind: 'fenced' });
+
+export function acquireStep(present: Stored | undefined, claim: Claim, from: string | undefined, have: Stamp | undefined): Step<Acquired> {
+  if (present?.kind !== 'record') return { answer: absent(present) };
+  const { holder } = present;
+  if (holder?.grant === claim.grant) return { answer: { kind: 'granted', record: sessionRecord(present, have) }, held: true };
+  if (holder !== undefined && holder.grant !== from) return { answer: { kind: 'busy', holder } };
+  const put: StoredRecord = { ...present, holder: claim, last: holder?.incarnation ?? present.last, idleMs: 0 };
+  return { put, answer: { kind: 'granted', record: sessionRecord(put, have) } };
+}
+
+export function createStep(present: Stored | undefined, claim: Claim, write: Write, then: 'keep' | 'release'): Step<'created' | 'exists'> {
+  if (present !== undefined) {
+    return { answer: present.kind === 'record' && present.stamp.grant === claim.grant ? 'created' : 'exists' };
+  }
+  const put: StoredRecord = {
+    kind: 'record', stamp: { grant: claim.grant, version: 1 }, ...lockAfter(claim, undefined, then),
+    ageMs: 0, idleMs: 0, putAtMs: 0, lifetimeMs: write.lifetimeMs, attributes: new Map(write.change?.set),
+  };
+  return { put, answer: 'created' };
+}
+
+export function commitStep(present: Stored | undefined, grant: string, base: number, write: Write, then: Then): Step<Committed> {
+  const { change } = write;
+  if (present?.kind !== 'record') return { answer: fenced(present) };
+  const { stamp, holder } = present;
+  if (change !== undefined && sameStamp(stamp, { grant, version: base + 1 })) return { answer: { kind: 'done', version: base + 1 } };
+  if (holder?.grant !== grant) return { answer: { kind: 'fenced' } };
+  if (change !== undefined && (change.whole ? stamp.version > base : stamp.version !== base)) {
+    return { answer: { kind: 'behind', version: stamp.version } };
+  }
+  const put: StoredRecord = {
+    ...present, ...lockAfter(holder, present.last, then),
+    ...(write.lifetimeMs > 0 ? { lifetimeMs: write.lifetimeMs, idleMs: 0 } : {}),
+    ...(change === undefined ? {} : { stamp: { grant, version: base + 1 }, attributes: changed(present.attributes, change) }),
+  };
+  return { put, answer: { kind: 'done', version: put.stamp.version } };
+}
+
+function changed(before: ReadonlyMap<string, Encoded>, change: NonNullable<Write['change']>): ReadonlyMap<string, Encoded> {
+  const after = new Map(change.whole ? [] : before);
+  for (const name of change.remove) after.delete(name);
+  for (const [name, encoded] of change.set) after.set(name, encoded);
+  return after;
+}
+
+function lockAfter(holder: Claim, last: string | undefined, then: Then): Pick<StoredRecord, 'holder' | 'last'> {
+  if (then === 'keep') return { holder, last };
+  return { holder: then === 'release' ? undefined : then, last: holder.incarnation };
+}
+
+export function removeStep(present: Stored | undefined, grant: string | undefined, why: Gone, keepMs: number): Step<Removed> {
+  const forced = grant === undefined;
+  if (present === undefined) return { answer: forced ? { kind: 'removed' } : { kind: 'fenced' } };
+  const { holder } = present;
+  const removed: Removed = forced && holder !== undefined ? { kind: 'removed', holder } : { kind: 'removed' };
+  if (present.kind === 'tombstone') {
+    return { answer: (forced ? present.why === 'removed' : present.grant === grant) ? removed : fenced(present) };
+  }
+  if (!forced && holder?.grant !== grant) return { answer: { kind: 'fenced' } };
+  return { put: { kind: 'tombstone', why, grant, holder, putAtMs: 0, lifetimeMs: keepMs }, answer: removed };
+}
+
+export function touchStep(present: Stored | undefined, lifetimeMs: number): Step<'gone' | 'there'> {
+  if (present?.kind !== 'record') return { answer: 'gone' };
+  return { put: { ...present, idleMs: 0, lifetimeMs: Math.max(present.lifetimeMs - present.idleMs, lifetimeMs) }, answer: 'there' };
+}
