@@ -167,8 +167,8 @@ function decode(encoded: Encoded): unknown {
   if (typeof encoded !== 'string') throw new Error('not an encoding of text-1: expected text, found bytes');
   try {
     if (encoded.startsWith(RICH)) return parse(encoded.slice(1)) as unknown;
-    // An escaped underscore can spell the key as well.
-    if (encoded.includes('__proto__') || encoded.includes('\\u005')) return JSON.parse(encoded, noPrototypes) as unknown;
+    // Escapes can spell the key as well.
+    if (encoded.includes('__proto__') || encoded.includes('\\u')) return JSON.parse(encoded, noPrototypes) as unknown;
     return JSON.parse(encoded) as unknown;
   } catch {
     // The parsers' own messages quote the content, which may be private.
