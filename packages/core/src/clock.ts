@@ -10,8 +10,8 @@ export interface Clock {
   monotonicMs(): number;
   /** Milliseconds since 1970; may jump. */
   wallMs(): number;
-  /** Calls back once after `ms`; never keeps the process alive. */
-  timer(callback: () => void, ms: number): CancelTimer;
+  /** Calls back once after `ms`. Keeps the process alive only if `isAwaited`: somebody waits for what it ends. */
+  timer(callback: () => void, ms: number, isAwaited?: boolean): CancelTimer;
   /** `bytes` random bytes as lower-case hex, unpredictable. */
   randomHex(bytes: number): string;
 }
@@ -35,9 +35,9 @@ function pooledHex(bytes: number): string {
 export const systemClock: Clock = {
   monotonicMs: () => performance.now(),
   wallMs: () => Date.now(),
-  timer(callback, ms) {
+  timer(callback, ms, isAwaited = false) {
     const timeout = setTimeout(callback, ms);
-    timeout.unref();
+    if (!isAwaited) timeout.unref();
     return () => { clearTimeout(timeout); };
   },
   randomHex: pooledHex,

@@ -98,6 +98,8 @@ const hasMethods = (...methods: string[]) => (value: unknown) =>
 
 interface InMemory { readonly sessions?: number; readonly bytes?: number }
 
+export const defaultBounds = { sessions: 100_000, bytes: 268_435_456 } as const;
+
 /** The options of a manager; `session({...})` takes them flat. */
 export const managerOptions = {
   context: name('default', 'The application whose sessions these are. Two contexts never see each other\'s.'),
@@ -113,7 +115,7 @@ export const managerOptions = {
   maxWaiting: count(64, 'How many requests may wait for one session on one instance.'),
   maxRecordBytes: count(1_048_576, 'How large the encoded content of one session may be.', 1),
   maxInMemory: {
-    default: { sessions: 100_000, bytes: 268_435_456 } as InMemory,
+    default: defaultBounds as InMemory,
     expected: 'an object { sessions?, bytes? } of whole numbers from 1 up',
     accepts: (value) => typeof value === 'object' && value !== null
       && Object.entries(value).every(([key, limit]) => (key === 'sessions' || key === 'bytes') && Number.isSafeInteger(limit) && (limit as number) > 0),

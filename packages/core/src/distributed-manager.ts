@@ -1,0 +1,236 @@
+import type { ClusterStore, FindOptions, SessionSnapshot } from './cluster-store.js';
+import { tableLentBy } from './cluster-store-base.js';
+import { Engine } from './engine/engine.js';
+import { moveSession } from './engine/id-change.js';
+import { unavailable } from './engine/acquisition.js';
+import { pause } from './engine/ownership.js';
+import { PlainTable } from './engine/plain-table.js';
+import { agreeOnSettings, settingsKey } from './engine/settings-record.js';
+import { Turns } from './engine/turns.js';
+import { UnknownIds } from './engine/unknown-ids.js';
+import { ClusterError } from './errors.js';
+import { Events, type ManagerEvents } from './events.js';
+import type { Health, Manager } from './manager.js';
+import { defaultBounds, managerOptions, resolveOptions, type ManagerOptions, type ResolvedManagerOptions } from './options.js';
+import { stateOf, type Session } from './session.js';
+import { checkSessionId, digestOf } from './session-id.js';
+
+const POLL_MS = 10;
+
+/** The {@link Manager} over any {@link ClusterStore}: request life cycle, ownership, queues and leases of one instance. */
+export class DistributedManager implements Manager {
+  readonly context: string;
+  readonly #options: ResolvedManagerOptions;
+  readonly #engine: Engine;
+  readonly #turns: Turns;
+  readonly #unknownIds: UnknownIds;
+  readonly #events = new Events();
+  #status: Health['status'] = 'new';
+  #starting: Promise<void> | undefined;
+  #stopping: Promise<void> | undefined;
+
+  /**
+   * @param store started with the first request and stopped by `stop()`; a client passed into it stays open
+   * @throws ClusterError CLUSTER_BAD_OPTION naming every option that is not as expected
+   */
+  constructor(readonly store: ClusterStore, options: ManagerOptions = {}) {
+    this.#options = resolveOptions('DistributedManager', managerOptions, options);
+    const { clock, maxInMemory, readLeaseMs, leaseMs } = this.#options;
+    if (readLeaseMs * 2 > leaseMs) {
+      throw new ClusterError('CLUSTER_BAD_OPTION', `DistributedManager: readLeaseMs: expected at most half of leaseMs (${leaseMs}), found ${readLeaseMs}`);
+    }
+    this.context = this.#options.context;
+    const table = tableLentBy(store) ?? new PlainTable(store, this);
+    this.#engine = new Engine(table, store.instanceId, { ...this.#options, maxInMemory: { ...defaultBounds, ...maxInMemory } }, clock, this.#events);
+    this.#unknownIds = new UnknownIds(clock);
+    this.#turns = new Turns(this.#engine, this.#options, (id) => this.#keyOf(id), this.#unknownIds);
+  }
+
+  start(): Promise<void> {
+    if (this.#status === 'stopped' || this.#stopping !== undefined) return Promise.reject(stopped());
+    this.#starting ??= this.#start().catch((error: unknown) => {
+      this.#starting = undefined;
+      this.#status = 'new';
+      throw error;
+    });
+    return this.#starting;
+  }
+
+  async drain(): Promise<void> {
+    if (this.#status !== 'up') return;
+    this.#status = 'draining';
+    await this.#engine.drain();
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> { return this.stop(); }
+
+  health(): Health {
+    const { lease, slots, calls } = this.#engine;
+    let held = 0;
+    let waiting = 0;
+    for (const slot of slots) {
+      if (slot.held !== undefined) held += 1;
+      waiting += slot.queue.localCount;
+    }
+    return {
+      status: this.#status, store: lease.incarnation === '' ? 'unknown' : lease.failing ? 'down' : 'up',
+      incarnation: lease.incarnation === '' ? undefined : lease.incarnation, listening: lease.hears(),
+      held, waiting, running: this.#turns.running, inMemory: { sessions: slots.size, bytes: slots.bytes }, storeCalls: { ...calls.counts },
+    };
+  }
+
+  createSession(): Session { return this.#turns.create(); }
+
+  findSession(id: string, options: FindOptions = {}): Promise<Session | undefined> {
+    try {
+      checkSessionId(id);
+      const access = accessOf(options);
+      const key = this.#keyOf(id);
+      if (this.#isServing() && options.signal?.aborted !== true) {
+        const session = access === 'snapshot' ? this.#turns.snapshotNow(id, key, options.label) : this.#turns.exclusiveNow(id, key, options.label);
+        if (session !== undefined) return Promise.resolve(session);
+      }
+      return this.#find(id, key, access, options);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+  }
+
+  sendSession(session: Session, { release = true }: { readonly release?: boolean } = {}): Promise<void> {
+    try {
+      const turn = this.#turns.turnOf(stateOf(session));
+      if (this.#status === 'stopped') throw stopped();
+      if (turn.access === 'new' && !this.#isServing()) return this.#ready().then(() => this.#turns.send(turn, !release));
+      return this.#turns.send(turn, !release);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+  }
+
+  async reloadSession(session: Session): Promise<void> {
+    await this.#turns.reload(this.#turns.turnOf(stateOf(session)));
+  }
+
+  async releaseSession(session: Session): Promise<void> {
+    await this.#turns.release(this.#turns.turnOf(stateOf(session)));
+  }
+
+  async removeSession(id: string): Promise<'confirmed' | 'unconfirmed' | 'moved'> {
+    checkSessionId(id);
+    await this.#ready();
+    const engine = this.#engine;
+    const { storeTimeoutMs } = this.#options;
+    const key = this.#keyOf(id);
+    const answer = await this.#turns.remove(key, undefined, 'removed', engine.now() + storeTimeoutMs).catch((error: unknown) => { throw unavailable(error); });
+    const slot = engine.slots.get(key);
+    if (slot !== undefined) engine.dropRemoved(slot);
+    if (answer.kind === 'fenced') return 'moved';
+    const { holder } = answer;
+    if (holder === undefined || engine.lease.owns(holder.incarnation)) return 'confirmed';
+    return await engine.revokes.confirm(key, holder, storeTimeoutMs) ? 'confirmed' : 'unconfirmed';
+  }
+
+  async changeSessionId(session: Session): Promise<Session> {
+    const state = stateOf(session);
+    const turn = this.#turns.turnOf(state);
+    await this.#ready();
+    return this.#turns.changeId(turn, (newKey, deadlineMs) => moveSession(this.#engine, this.#turns, turn, newKey, deadlineMs));
+  }
+
+  receive(update: SessionSnapshot): void {
+    const slot = this.#engine.slots.get(update.id);
+    // A copy without a stamp can neither be served nor spare a transfer; what it does show is that an older one is of no use.
+    if (slot !== undefined && slot.held === undefined) slot.forget();
+  }
+
+  async update<T>(id: string | readonly string[], work: (...sessions: Session[]) => T | Promise<T>, options: FindOptions = {}): Promise<T | undefined> {
+    const ids = typeof id === 'string' ? [id] : id;
+    const found = new Map<string, Session>();
+    try {
+      for (const each of [...new Set(ids)].sort()) {
+        const session = await this.findSession(each, { ...options, access: 'exclusive' });
+        if (session === undefined) return undefined;
+        found.set(each, session);
+      }
+      // Every id is in the map by now.
+      const result = await work(...ids.map((each) => found.get(each) as Session));
+      for (const session of found.values()) await this.sendSession(session);
+      return result;
+    } finally {
+      for (const session of found.values()) await this.releaseSession(session);
+    }
+  }
+
+  on<E extends keyof ManagerEvents>(event: E, listener: (event: ManagerEvents[E]) => void): this {
+    this.#events.on(event, listener);
+    return this;
+  }
+
+  off<E extends keyof ManagerEvents>(event: E, listener: (event: ManagerEvents[E]) => void): this {
+    this.#events.off(event, listener);
+    return this;
+  }
+
+  async #find(id: string, key: string, access: 'exclusive' | 'snapshot', options: FindOptions): Promise<Session | undefined> {
+    const asking = this.#turns.asking(options);
+    await this.#ready();
+    return access === 'snapshot' ? this.#turns.snapshot(id, key, asking) : this.#turns.exclusive(id, key, asking);
+  }
+
+  #keyOf(id: string): string { return `${this.context}.s.${digestOf(id)}`; }
+
+  #isServing(): boolean { return (this.#status === 'up' || this.#status === 'draining') && this.#stopping === undefined; }
+
+  async #ready(): Promise<void> {
+    if (!this.#isServing()) await this.start();
+  }
+
+  async #start(): Promise<void> {
+    this.#status = 'starting';
+    const engine = this.#engine;
+    await engine.start(this.context);
+    if (!engine.isPlain) {
+      const { leaseMs, readLeaseMs, codec } = this.#options;
+      const claim = { incarnation: engine.lease.incarnation, grant: engine.clock.randomHex(16) };
+      const agree = () => agreeOnSettings(engine.calls, this.context, claim, { leaseMs, readLeaseMs, codec: codec.name });
+      try {
+        await agree();
+      } catch (error) {
+        await engine.stop();
+        throw unavailable(error);
+      }
+      engine.touches.keep(settingsKey(this.context), 3 * leaseMs, agree);
+    }
+    this.#status = 'up';
+  }
+
+  async #stop(): Promise<void> {
+    const wasStarted = this.#starting !== undefined;
+    await this.#starting?.catch(() => undefined);
+    if (wasStarted && this.#status !== 'new') {
+      await this.drain();
+      const engine = this.#engine;
+      const untilMs = engine.now() + this.#options.lockTimeoutMs + this.#options.storeTimeoutMs;
+      while (this.#turns.running > 0 && engine.now() < untilMs) await pause(engine.clock, POLL_MS);
+      await engine.stop();
+    }
+    this.#status = 'stopped';
+  }
+}
+
+const stopped = (): ClusterError => new ClusterError('CLUSTER_STOPPED', 'this manager has been stopped; route the request to another instance');
+
+function accessOf({ access = 'exclusive', waitMs }: FindOptions): 'exclusive' | 'snapshot' {
+  if (access !== 'exclusive' && access !== 'snapshot') {
+    throw new ClusterError('CLUSTER_BAD_OPTION', `findSession: access: expected 'exclusive' or 'snapshot', found '${String(access)}'`);
+  }
+  if (waitMs !== undefined && !(Number.isFinite(waitMs) && waitMs >= 0)) {
+    throw new ClusterError('CLUSTER_BAD_OPTION', `findSession: waitMs: expected a number of ms from 0 up, found ${String(waitMs)}`);
+  }
+  return access;
+}

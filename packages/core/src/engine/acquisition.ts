@@ -1,0 +1,193 @@
+import type { Claim, Encoded, SessionRecord } from '../drivers/session-table.js';
+import { ClusterError } from '../errors.js';
+import { shortName } from '../session-id.js';
+import type { Engine } from './engine.js';
+import { encodeSignal, instanceOf } from './messages.js';
+import { copyOf, pause, type Held, type Slot } from './ownership.js';
+import { refused } from './store-calls.js';
+
+/** What a request brings along when it asks for a session. Times by the monotonic clock. */
+export interface Asking {
+  readonly arrivedMs: number;
+  /** Until when it waits for the lock. */
+  readonly deadlineMs: number;
+  readonly signal?: AbortSignal | undefined;
+  readonly label?: string | undefined;
+}
+
+export type Gotten = Held | { readonly kind: 'absent'; readonly gone?: 'removed' | 'moved' };
+
+const POLLS_MS = [25, 50, 100, 200];
+const ASK_AGAIN_MS = 25;
+const JITTER = 0.25;
+// Taking over from an own grant is answered at once; more rounds than this mean that something else is at it too.
+const OWN_ROUNDS = 8;
+const ENDED_KEPT = 10_000;
+
+type Evidence = 'dead' | 'disconnected' | 'silence';
+
+/** Takes sessions from the store, and from their holders: asks live ones, ends the leases of dead ones. */
+export class Acquisition {
+  /** Incarnations whose lease is ended for good. */
+  readonly #ended = new Set<string>();
+  /** When the lapse of an incarnation is worth another look, and for which quiet time that was said. */
+  readonly #lookAgain = new Map<string, { readonly atMs: number; readonly quietMs: number }>();
+  /** Incarnations whose instance answered that it is another one. */
+  readonly #notMe = new Set<string>();
+
+  constructor(private readonly engine: Engine) {}
+
+  notMe(incarnation: string): void {
+    if (this.#notMe.size >= ENDED_KEPT) this.#notMe.clear();
+    this.#notMe.add(incarnation);
+  }
+
+  /**
+   * The session of a busy slot, granted to this instance under `slot.claim`; or what says that there is none.
+   * @throws ClusterError CLUSTER_LOCKED at the deadline, CLUSTER_UNAVAILABLE after storeTimeoutMs without an answer, or the abort reason
+   */
+  async acquire(slot: Slot, asking: Asking): Promise<Gotten> {
+    const { engine } = this;
+    let from: string | undefined;
+    let takenFrom: { holder: Claim; evidence: Evidence } | undefined;
+    let asked: Claim | undefined;
+    let failingSinceMs: number | undefined;
+    for (let round = 0; ; round += 1) {
+      const claim = this.#claim(slot);
+      const answer = await engine.calls.acquire(slot.key, claim, from, slot.standby?.stamp).catch((error: unknown) => {
+        failingSinceMs ??= engine.now();
+        if (refused(error) || engine.now() - failingSinceMs >= engine.settings.storeTimeoutMs) throw unavailable(error);
+      });
+      if (claim.incarnation !== engine.lease.incarnation) continue;
+      if (answer === undefined) {
+        await this.#pause(slot, round, asking);
+        continue;
+      }
+      failingSinceMs = undefined;
+      if (answer.kind === 'absent') {
+        slot.claim = undefined;
+        slot.forget();
+        return answer;
+      }
+      if (answer.kind === 'granted') {
+        if (asked === undefined) engine.countAffinity(answer.record.last);
+        this.#report(slot, asking, asked, takenFrom);
+        return this.hold(slot, claim, answer.record, asked !== undefined);
+      }
+      from = undefined;
+      const { holder } = answer;
+      if (engine.lease.owns(holder.incarnation)) {
+        if (asked === undefined && round === 0) engine.countAffinity(holder.incarnation);
+        from = holder.grant;
+        if (round >= OWN_ROUNDS) await this.#pause(slot, round, asking);
+        continue;
+      }
+      if (asked === undefined) engine.countAffinity(holder.incarnation);
+      asked = holder;
+      const evidence = holder.incarnation === '' ? undefined : await this.#dispossess(slot, holder, claim, asking);
+      if (evidence !== undefined) {
+        takenFrom = { holder, evidence };
+        from = holder.grant;
+        continue;
+      }
+      if (engine.now() >= asking.deadlineMs) throw this.#locked(slot, holder, asking);
+      await this.#pause(slot, round, asking, holder.incarnation);
+    }
+  }
+
+  /** Makes a granted record this instance's. */
+  hold(slot: Slot, claim: Claim, record: SessionRecord, fromPeer: boolean): Held {
+    const now = this.engine.now();
+    // A driver leaves the attributes out only if they are those of the standby copy whose stamp it was given.
+    const copy = record.attributes === undefined && slot.standby !== undefined
+      ? slot.standby : copyOf(record.stamp, record.attributes ?? new Map<string, Encoded>());
+    slot.held = {
+      claim, copy, fromPeer, suspect: false, lifetimeMs: record.lifetimeMs,
+      createdMs: now - record.ageMs, touchedMs: now - record.idleMs,
+    };
+    slot.standby = undefined;
+    slot.claim = undefined;
+    slot.holderSays = undefined;
+    return slot.held;
+  }
+
+  /** Whether the lease of an incarnation is known to be ended, or could be ended on the present evidence. */
+  async lapsed(incarnation: string, evidence: Evidence): Promise<boolean> {
+    if (this.#ended.has(incarnation)) return true;
+    const { engine } = this;
+    const quietMs = evidence === 'dead' ? 0 : evidence === 'disconnected' ? Math.ceil(engine.lease.readLeaseMs * 1.25) : engine.lease.leaseMs;
+    const look = this.#lookAgain.get(incarnation);
+    if (look !== undefined && look.quietMs <= quietMs && engine.now() < look.atMs) return false;
+    const waitMs = await engine.calls.lapse(incarnation, quietMs).catch(() => undefined);
+    if (waitMs === undefined) return false;
+    if (waitMs > 0) {
+      if (this.#lookAgain.size >= ENDED_KEPT) this.#lookAgain.clear();
+      this.#lookAgain.set(incarnation, { atMs: engine.now() + waitMs, quietMs });
+      return false;
+    }
+    this.#lookAgain.delete(incarnation);
+    if (this.#ended.size >= ENDED_KEPT) this.#ended.clear();
+    this.#ended.add(incarnation);
+    return true;
+  }
+
+  /** Sends a message to an incarnation's instance; resolves to what the delivery says about it. */
+  async tell(incarnation: string, message: string, signal?: AbortSignal): Promise<Evidence> {
+    const { engine } = this;
+    const instance = instanceOf(incarnation);
+    const { gone } = engine.calls.capabilities;
+    if (await engine.calls.signal(instance, message)) return this.#notMe.has(incarnation) ? 'disconnected' : 'silence';
+    if (gone === 'dead') return 'dead';
+    if (gone === 'unknown') return 'silence';
+    // One "nobody listens" may be a reconnecting instance; two, 25 ms apart, are evidence.
+    await pause(engine.clock, ASK_AGAIN_MS, undefined, signal);
+    return await engine.calls.signal(instance, message) ? 'silence' : 'disconnected';
+  }
+
+  /** Asks the holder for the session; resolves to the evidence on which its lease was ended, if it was. */
+  async #dispossess(slot: Slot, holder: Claim, claim: Claim, asking: Asking): Promise<Evidence | undefined> {
+    if (this.#ended.has(holder.incarnation)) return 'silence';
+    const revoke = encodeSignal({ type: 'revoke', key: slot.key, holder, claim, waitedMs: this.engine.now() - asking.arrivedMs });
+    const evidence = await this.tell(holder.incarnation, revoke, asking.signal);
+    return await this.lapsed(holder.incarnation, evidence) ? evidence : undefined;
+  }
+
+  #claim(slot: Slot): Claim {
+    const { incarnation } = this.engine.lease;
+    if (slot.claim?.incarnation !== incarnation) slot.claim = { incarnation, grant: this.engine.clock.randomHex(16) };
+    return slot.claim;
+  }
+
+  async #pause(slot: Slot, round: number, asking: Asking, holder?: string): Promise<void> {
+    const { engine } = this;
+    const polled = POLLS_MS[Math.min(round, POLLS_MS.length - 1)] ?? 0;
+    const spread = 1 - JITTER + (2 * JITTER * Number.parseInt(engine.clock.randomHex(2), 16)) / 0xffff;
+    const look = holder === undefined ? undefined : this.#lookAgain.get(holder);
+    const dueMs = look === undefined ? Infinity : Math.max(1, look.atMs - engine.now());
+    const ms = Math.min(polled * spread, dueMs, Math.max(0, asking.deadlineMs - engine.now()));
+    await pause(engine.clock, ms, slot, asking.signal);
+    asking.signal?.throwIfAborted();
+  }
+
+  #locked(slot: Slot, holder: Claim, asking: Asking): ClusterError {
+    const who = holder.incarnation === '' ? 'another instance' : `instance ${holder.incarnation}`;
+    const label = slot.holderSays?.label === undefined ? '' : ` for '${slot.holderSays.label}'`;
+    const since = slot.holderSays === undefined ? '' : ` since ${Math.round(slot.holderSays.heldMs)} ms`;
+    return new ClusterError('CLUSTER_LOCKED',
+      `session ${shortName(slot.key)} is locked by ${who}${label}${since}; waited ${Math.round(this.engine.now() - asking.arrivedMs)} ms; `
+      + 'retry, or let the request that has it end or release it earlier');
+  }
+
+  #report(slot: Slot, asking: Asking, asked: Claim | undefined, takenFrom: { holder: Claim; evidence: Evidence } | undefined): void {
+    const session = shortName(slot.key);
+    const waitedMs = this.engine.now() - asking.arrivedMs;
+    if (takenFrom !== undefined) {
+      this.engine.events.emit('takeover', { session, from: takenFrom.holder.incarnation, evidence: takenFrom.evidence, sinceMs: waitedMs });
+    } else if (asked !== undefined) {
+      this.engine.events.emit('handover', { session, direction: 'in', peer: asked.incarnation, waitedMs });
+    }
+  }
+}
+
+export const unavailable = (cause: unknown): ClusterError => (ClusterError.is(cause) && cause.code !== 'CLUSTER_UNKNOWN_OUTCOME' ? cause
+  : new ClusterError('CLUSTER_UNAVAILABLE', 'the store did not answer; check that it can be reached, and retry', { cause }));

@@ -1,0 +1,160 @@
+import type { Change, Claim, Encoded, Then } from '../drivers/session-table.js';
+import { ClusterError } from '../errors.js';
+import { shortName } from '../session-id.js';
+import { applied } from './conflict.js';
+import type { Engine } from './engine.js';
+import { copyOf, pause, type Held, type Slot } from './ownership.js';
+import { refused } from './store-calls.js';
+
+const RETRY_MS = 50;
+
+/** What a re-grant showed of the commit whose outcome was unknown. */
+type Resolved = 'done' | 'same' | 'behind' | 'unknown';
+
+/** Publishes changes under the grant of a held session, and finds out what became of those that were not answered. */
+export class Commit {
+  constructor(private readonly engine: Engine) {}
+
+  /**
+   * One change (or none) and what becomes of the lock, in one step. Resolves when acknowledged; the slot then holds the new
+   * content, or has let it go.
+   * @throws ClusterError CLUSTER_FENCED or CLUSTER_SESSION_ENDED: certainly not stored; CLUSTER_UNKNOWN_OUTCOME; or the store's refusal
+   */
+  async publish(slot: Slot, held: Held, change: Change | undefined, lifetimeMs: number, then: Then, deadlineMs: number): Promise<void> {
+    slot.committing = true;
+    try {
+      if (change === undefined) await this.#unlock(slot, held, lifetimeMs, then);
+      else await this.#store(slot, held, change, lifetimeMs, then, deadlineMs);
+    } finally {
+      slot.committing = false;
+    }
+  }
+
+  /**
+   * The held session under a new grant, after the store may have rolled back; what it lost is written back whole.
+   * Resolves to false if the session is no longer this instance's with the content that it had.
+   */
+  async regrant(slot: Slot, held: Held, lifetimeMs: number, deadlineMs: number): Promise<boolean> {
+    slot.committing = true;
+    try {
+      const found = await this.#resolve(slot, held, false, deadlineMs);
+      if (found === 'behind') await this.#store(slot, held, wholeOf(held.copy.attributes), lifetimeMs, 'keep', deadlineMs);
+      return found === 'same' || found === 'behind';
+    } finally {
+      slot.committing = false;
+    }
+  }
+
+  async #unlock(slot: Slot, held: Held, lifetimeMs: number, then: Then): Promise<void> {
+    const { calls } = this.engine;
+    try {
+      const answer = await calls.commit(slot.key, held.claim.grant, held.copy.stamp.version, { change: undefined, lifetimeMs }, then);
+      if (answer.kind === 'fenced') {
+        if (slot.held === held) slot.forget();
+      } else {
+        held.touchedMs = this.engine.now();
+        held.lifetimeMs = lifetimeMs;
+        if (then !== 'keep' && slot.held === held) slot.letGo();
+      }
+    } catch {
+      // Nothing was to be stored. Whether the lock is free will show: under a grant that nobody knows it is an orphan.
+      if (slot.held === held) slot.letGo();
+    }
+  }
+
+  async #store(slot: Slot, held: Held, change: Change, lifetimeMs: number, then: Then, deadlineMs: number): Promise<void> {
+    const content = applied(held.copy.attributes, change);
+    let sent = change;
+    for (let first = true; ; first = false) {
+      const grant = held.claim.grant;
+      let outcome: Resolved | 'fenced' = 'unknown';
+      let gone: 'removed' | 'moved' | undefined;
+      try {
+        const answer = await this.engine.calls.commit(slot.key, grant, held.copy.stamp.version, { change: sent, lifetimeMs }, then);
+        if (answer.kind === 'done') outcome = 'done';
+        else if (answer.kind === 'behind' && !sent.whole) outcome = 'behind';
+        else if (answer.kind === 'fenced') {
+          outcome = first ? 'fenced' : 'unknown';
+          gone = answer.gone;
+        }
+      } catch (error) {
+        if (refused(error) && first) throw error;
+      }
+      if (outcome === 'done') {
+        this.#took(slot, held, grant, content, lifetimeMs);
+        if (then !== 'keep' && slot.held === held) slot.letGo();
+        return;
+      }
+      if (outcome === 'fenced') throw this.#fenced(slot, held, gone);
+      if (outcome === 'unknown') outcome = await this.#resolve(slot, held, true, deadlineMs);
+      if (outcome === 'done') {
+        this.#took(slot, held, grant, content, lifetimeMs);
+        if (then !== 'keep') await this.#unlock(slot, held, lifetimeMs, then);
+        return;
+      }
+      if (outcome === 'unknown') throw this.#unknown(slot);
+      if (outcome === 'behind') sent = wholeOf(content);
+    }
+  }
+
+  /**
+   * Acquires the session under a new grant, from the old one: everything still on its way under the old one is fenced by then,
+   * and the record shows whether base + 1 is there. The same new grant on every retry.
+   */
+  async #resolve(slot: Slot, held: Held, changed: boolean, deadlineMs: number): Promise<Resolved> {
+    const { engine } = this;
+    if (engine.isPlain || held.claim.incarnation !== engine.lease.incarnation) return this.#lost(slot, held);
+    const before = held.claim;
+    const base = held.copy.stamp;
+    const claim: Claim = { incarnation: before.incarnation, grant: engine.clock.randomHex(16) };
+    slot.claim = claim;
+    let from = before.grant;
+    for (;;) {
+      const answer = await engine.calls.acquire(slot.key, claim, from, base).catch(() => undefined);
+      if (slot.held !== held || claim.incarnation !== engine.lease.incarnation) return this.#lost(slot, held);
+      if (answer?.kind === 'granted') {
+        slot.claim = undefined;
+        held.claim = claim;
+        held.suspect = false;
+        const { stamp } = answer.record;
+        if (changed && stamp.grant === before.grant && stamp.version === base.version + 1) return 'done';
+        if (stamp.grant === base.grant && stamp.version === base.version) return 'same';
+        if (stamp.version < base.version) return 'behind';
+        slot.forget();
+        engine.acquisition.hold(slot, claim, answer.record, false);
+        return 'unknown';
+      }
+      if (answer?.kind === 'busy' && answer.holder.incarnation === claim.incarnation) from = answer.holder.grant;
+      else if (answer !== undefined) return this.#lost(slot, held);
+      if (engine.now() >= deadlineMs) return this.#lost(slot, held);
+      await pause(engine.clock, RETRY_MS);
+    }
+  }
+
+  #lost(slot: Slot, held: Held): 'unknown' {
+    slot.claim = undefined;
+    if (slot.held === held) slot.forget();
+    return 'unknown';
+  }
+
+  #took(slot: Slot, held: Held, grant: string, content: ReadonlyMap<string, Encoded>, lifetimeMs: number): void {
+    held.copy = copyOf({ grant, version: held.copy.stamp.version + 1 }, content);
+    held.touchedMs = this.engine.now();
+    held.lifetimeMs = lifetimeMs;
+  }
+
+  #fenced(slot: Slot, held: Held, gone: 'removed' | 'moved' | undefined): ClusterError {
+    if (slot.held === held) slot.forget();
+    const session = shortName(slot.key);
+    if (gone !== undefined) return new ClusterError('CLUSTER_SESSION_ENDED', `session ${session} was ${gone} meanwhile; the change was not stored; begin anew`);
+    this.engine.events.emit('fenced', { session, label: slot.label });
+    return new ClusterError('CLUSTER_FENCED', `session ${session}: this instance lost the lock before the change arrived; it was not stored; retry the request`);
+  }
+
+  #unknown(slot: Slot): ClusterError {
+    return new ClusterError('CLUSTER_UNKNOWN_OUTCOME',
+      `session ${shortName(slot.key)}: the store did not say whether the change was stored, and it could not be found out; read the session before repeating it`);
+  }
+}
+
+export const wholeOf = (attributes: ReadonlyMap<string, Encoded>): Change => ({ set: attributes, remove: [], whole: true });

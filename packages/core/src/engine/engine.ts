@@ -1,0 +1,307 @@
+import type { Clock } from '../clock.js';
+import type { Change, SessionTable, Then } from '../drivers/session-table.js';
+import { ClusterError } from '../errors.js';
+import type { Events } from '../events.js';
+import { shortName } from '../session-id.js';
+import { Acquisition, unavailable, type Asking, type Gotten } from './acquisition.js';
+import { Affinity } from './affinity.js';
+import { Commit } from './commit.js';
+import { Lease } from './lease.js';
+import { encodeHandover, instanceOf } from './messages.js';
+import { Ownership, type Held, type Slot } from './ownership.js';
+import { isPlainTable } from './plain-table.js';
+import type { LocalWaiter, RemoteWaiter } from './request-queue.js';
+import { Revokes } from './revokes.js';
+import { StoreCalls } from './store-calls.js';
+import { Touches } from './touches.js';
+
+export interface EngineSettings {
+  readonly leaseMs: number;
+  readonly readLeaseMs: number;
+  readonly storeTimeoutMs: number;
+  readonly maxWaiting: number;
+  readonly maxInMemory: { readonly sessions: number; readonly bytes: number };
+  readonly affinity: 'auto' | 'keep' | 'release';
+}
+
+/** What the lock becomes when nothing is written that says otherwise: the lifetime and last use stay as they are. */
+const AS_IT_IS_MS = 0;
+const RELEASED_AT_ONCE = 64;
+
+/**
+ * The ownership protocol of one instance over one table: who uses a session, who has its lock, and how it is handed on.
+ * It knows keys and encodings; requests and handles are the manager's.
+ */
+export class Engine {
+  readonly calls: StoreCalls;
+  readonly lease: Lease;
+  readonly slots: Ownership;
+  readonly acquisition: Acquisition;
+  readonly revokes: Revokes;
+  readonly touches: Touches;
+  readonly isPlain: boolean;
+  readonly #commit: Commit;
+  readonly #affinity: Affinity;
+  #draining = false;
+
+  constructor(table: SessionTable, readonly instanceId: string, readonly settings: EngineSettings, readonly clock: Clock, readonly events: Events) {
+    this.isPlain = isPlainTable(table);
+    this.calls = new StoreCalls(table, clock, settings.storeTimeoutMs);
+    this.slots = new Ownership(settings.maxInMemory, (slot) => { void this.#giveBack(slot); });
+    this.acquisition = new Acquisition(this);
+    this.revokes = new Revokes(this);
+    this.touches = new Touches(this);
+    this.#commit = new Commit(this);
+    this.#affinity = new Affinity(settings.affinity);
+    this.lease = new Lease(this.calls, clock, instanceId, settings, {
+      lapsed: (before, next) => { this.#lapsed(before, next); },
+      generation: (before, after) => { this.#rolledBack(before, after); },
+      deaf: () => { void this.#giveAllBack(); },
+      beat: () => { this.touches.beat(); },
+      failed: (cause) => { events.emit('warning', { message: 'the store did not acknowledge a beat; repeating it', cause }); },
+    });
+  }
+
+  now(): number { return this.clock.monotonicMs(); }
+
+  async start(context: string): Promise<void> {
+    await this.calls.start({
+      context, instanceId: this.instanceId,
+      receive: (message) => { this.revokes.receive(message); },
+      listening: (up) => { this.lease.listening(up); },
+    });
+    try {
+      await this.lease.start();
+    } catch (error) {
+      await this.calls.stop().catch((cause: unknown) => { this.events.emit('warning', { message: 'the store did not stop after a failed start', cause }); });
+      throw unavailable(error);
+    }
+  }
+
+  /** Ends the lease, which frees everything still held, and stops the driver. */
+  async stop(): Promise<void> {
+    await this.touches.stop();
+    try {
+      await this.lease.stop();
+    } finally {
+      await this.calls.stop();
+    }
+  }
+
+  /** Gives back what is idle, now and from now on. */
+  async drain(): Promise<void> {
+    this.#draining = true;
+    await this.#giveAllBack();
+  }
+
+  async #giveAllBack(): Promise<void> {
+    const idle = [...this.slots].filter((slot) => slot.isIdle && slot.held !== undefined);
+    for (let from = 0; from < idle.length; from += RELEASED_AT_ONCE) {
+      await Promise.all(idle.slice(from, from + RELEASED_AT_ONCE).filter((slot) => slot.isIdle).map((slot) => this.#giveBack(slot)));
+    }
+  }
+
+  countAffinity(incarnation: string | undefined): void {
+    if (incarnation !== undefined) this.#affinity.count(instanceOf(incarnation) === this.instanceId);
+  }
+
+  countMine(): void { this.#affinity.count(true); }
+
+  /** Whether a session stays held when its request ends and nobody waits. */
+  keeps(fromPeer: boolean): boolean {
+    return !this.#draining && !this.isPlain && this.lease.hears() && this.#affinity.keeps(fromPeer);
+  }
+
+  /** Whether the held content may be served from memory, in this synchronous step. */
+  servesMemory(slot: Slot): boolean {
+    return slot.held !== undefined && !slot.committing && this.#isCurrent(slot.held);
+  }
+
+  /** What this instance thinks expired may have been touched by others: the store is asked. */
+  #isCurrent(held: Held): boolean {
+    return !held.suspect && this.now() - held.touchedMs < held.lifetimeMs && (this.isPlain || this.lease.readable());
+  }
+
+  /** Whether a request may use the slot at once. */
+  isFree(slot: Slot): boolean { return !slot.busy && slot.queue.localCount === 0; }
+
+  occupy(slot: Slot, label: string | undefined): void {
+    slot.busy = true;
+    slot.label = label;
+    slot.busySinceMs = this.now();
+  }
+
+  /**
+   * Waits until the request may use the slot, first in first out; it then must leave it.
+   * @throws ClusterError CLUSTER_QUEUE_FULL, CLUSTER_LOCKED at the deadline; or the abort reason
+   */
+  async enter(slot: Slot, asking: Asking): Promise<void> {
+    asking.signal?.throwIfAborted();
+    if (this.isFree(slot)) {
+      this.occupy(slot, asking.label);
+      return;
+    }
+    if (asking.deadlineMs <= this.now()) throw this.#lockedHere(slot, asking);
+    if (slot.queue.localCount >= this.settings.maxWaiting) {
+      throw new ClusterError('CLUSTER_QUEUE_FULL', `session ${shortName(slot.key)}: ${slot.queue.localCount} requests wait for it on this instance already; retry later`);
+    }
+    await new Promise<void>((resolve, reject) => {
+      const waiter: LocalWaiter = {
+        sinceMs: asking.arrivedMs,
+        admit: () => { finish(); this.occupy(slot, asking.label); resolve(); },
+      };
+      const give = (error: unknown) => { finish(); slot.queue.drop(waiter); reject(error as Error); };
+      const aborted = () => { give(asking.signal?.reason); };
+      const cancel = this.clock.timer(() => { give(this.#lockedHere(slot, asking)); }, asking.deadlineMs - this.now(), true);
+      const finish = () => { cancel(); asking.signal?.removeEventListener('abort', aborted); };
+      asking.signal?.addEventListener('abort', aborted, { once: true });
+      slot.queue.add(waiter);
+    });
+  }
+
+  /** Gives the slot to whoever is next: the oldest request here, or the instance that waited longer. */
+  leave(slot: Slot): void {
+    slot.busy = false;
+    slot.label = undefined;
+    slot.removed = undefined;
+    if (this.handOverIfDue(slot)) return;
+    const next = slot.queue.takeLocal();
+    if (next !== undefined) {
+      slot.busy = true;
+      next.admit();
+      return;
+    }
+    slot.claim = undefined;
+    if (slot.held !== undefined && !this.keeps(slot.held.fromPeer)) {
+      void this.#giveBack(slot);
+      return;
+    }
+    const [first, ...rest] = slot.queue.takeRemotes();
+    // The lock is free, or somebody else's: a hint that asking again is worthwhile.
+    if (first !== undefined) this.#wake(slot.key, first, rest);
+    this.slots.settle(slot);
+  }
+
+  /** An idle session for which another instance waits goes there now. */
+  handOverIfDue(slot: Slot): boolean {
+    if (slot.busy || slot.held === undefined || slot.queue.dueRemote === undefined) return false;
+    this.occupy(slot, undefined);
+    void this.#finish(slot, slot.held);
+    return true;
+  }
+
+  /** The session of an entered slot, locked for this instance and known to be up to date; or what says that there is none. */
+  async ready(slot: Slot, asking: Asking): Promise<Gotten> {
+    const held = slot.held;
+    if (held !== undefined) {
+      if (this.#isCurrent(held)) this.countMine();
+      else if (!await this.#verify(slot, held, asking)) return this.ready(slot, asking);
+      this.lease.used();
+      return held;
+    }
+    const gotten = await this.acquisition.acquire(slot, asking);
+    this.lease.used();
+    return gotten;
+  }
+
+  /**
+   * Ends a request's use of a held session: stores the change, if any, and in the same step keeps, releases or hands on the lock.
+   * Without a change and with nobody waiting a kept session costs no call. `goesOn`: the request keeps the lock for itself.
+   */
+  async send(slot: Slot, held: Held, change: Change | undefined, lifetimeMs: number, deadlineMs: number, goesOn = false): Promise<void> {
+    const remote = goesOn ? undefined : slot.queue.dueRemote;
+    const stays = goesOn || slot.queue.localCount > 0 || this.keeps(held.fromPeer);
+    const then: Then = remote?.claim ?? (stays ? 'keep' : 'release');
+    if (change === undefined && then === 'keep') return;
+    if (held.suspect && !await this.#commit.regrant(slot, held, lifetimeMs, deadlineMs) && change !== undefined) {
+      throw new ClusterError('CLUSTER_FENCED', `session ${shortName(slot.key)}: the store rolled back and the lock was lost; the change was not stored; retry the request`);
+    }
+    await this.#commit.publish(slot, held, change, lifetimeMs, then, deadlineMs);
+    if (remote !== undefined && slot.held === undefined) this.#gaveOn(slot, remote);
+  }
+
+  /** The session has been removed: nothing of it is kept, and a request that runs on it learns of it. */
+  dropRemoved(slot: Slot): void {
+    slot.forget();
+    slot.removed?.();
+    this.slots.settle(slot);
+  }
+
+  /** True: still this instance's with the content that it has. False: ask again. */
+  async #verify(slot: Slot, held: Held, asking: Asking): Promise<boolean> {
+    const deadlineMs = asking.deadlineMs + this.settings.storeTimeoutMs;
+    if (!held.suspect) {
+      const record = await this.calls.read(slot.key, held.copy.stamp).catch((error: unknown) => { throw unavailable(error); });
+      if (slot.held !== held) return false;
+      if (record.kind === 'absent' || record.holder?.grant !== held.claim.grant) {
+        slot.forget();
+        return false;
+      }
+      this.countMine();
+      held.touchedMs = this.now() - record.idleMs;
+      if (record.stamp.grant === held.copy.stamp.grant && record.stamp.version === held.copy.stamp.version) return true;
+      held.suspect = true;
+    }
+    return this.#commit.regrant(slot, held, held.lifetimeMs, deadlineMs);
+  }
+
+  async #finish(slot: Slot, held: Held): Promise<void> {
+    try {
+      await this.send(slot, held, undefined, AS_IT_IS_MS, this.now() + this.settings.storeTimeoutMs);
+    } catch (cause) {
+      this.events.emit('warning', { message: `session ${shortName(slot.key)} could not be handed on; its lock is given up`, cause });
+      slot.forget();
+    } finally {
+      this.leave(slot);
+    }
+  }
+
+  async #giveBack(slot: Slot): Promise<void> {
+    const { held } = slot;
+    if (held === undefined || slot.busy) return;
+    this.occupy(slot, undefined);
+    await this.#commit.publish(slot, held, undefined, AS_IT_IS_MS, 'release', this.now());
+    this.leave(slot);
+  }
+
+  #gaveOn(slot: Slot, to: RemoteWaiter): void {
+    const rest = slot.queue.takeRemotes().filter((other) => other.claim !== to.claim);
+    const local = slot.queue.oldestLocal;
+    if (local !== undefined) {
+      slot.claim = { incarnation: this.lease.incarnation, grant: this.clock.randomHex(16) };
+      rest.push({ claim: slot.claim, sinceMs: local.sinceMs });
+      rest.sort((a, b) => a.sinceMs - b.sinceMs);
+    }
+    this.#wake(slot.key, to, rest);
+    this.events.emit('handover', { session: shortName(slot.key), direction: 'out', peer: to.claim.incarnation, waitedMs: this.now() - to.sinceMs });
+  }
+
+  #wake(key: string, to: RemoteWaiter, rest: readonly RemoteWaiter[]): void {
+    const now = this.now();
+    const queue = rest.map(({ claim, sinceMs }) => [claim, Math.round(now - sinceMs)] as const);
+    void this.calls.signal(instanceOf(to.claim.incarnation), encodeHandover(key, to.claim, queue));
+  }
+
+  #lapsed(before: string, next: string): void {
+    let held = 0;
+    for (const slot of this.slots) {
+      if (slot.held === undefined) continue;
+      held += 1;
+      slot.letGo();
+      slot.wake?.();
+    }
+    this.events.emit('lapsed', { incarnation: before, next, held });
+  }
+
+  #rolledBack(before: string, after: string): void {
+    for (const slot of this.slots) if (slot.held !== undefined) slot.held.suspect = true;
+    this.events.emit('generation', { before, after });
+  }
+
+  #lockedHere(slot: Slot, asking: Asking): ClusterError {
+    const who = slot.label === undefined ? 'another request' : `'${slot.label}'`;
+    return new ClusterError('CLUSTER_LOCKED',
+      `session ${shortName(slot.key)} is in use by ${who} on this instance since ${Math.round(this.now() - slot.busySinceMs)} ms; `
+      + `waited ${Math.round(this.now() - asking.arrivedMs)} ms; retry, or let that request end or release it earlier`);
+  }
+}

@@ -1,0 +1,43 @@
+import { ClusterError } from '../errors.js';
+import { shortName } from '../session-id.js';
+import { applied } from './conflict.js';
+import type { Engine } from './engine.js';
+import type { Moved, Turn, Turns } from './turns.js';
+
+/**
+ * Moves a session to a fresh key: create the new record, then turn the old one into a tombstone. Until the second step is
+ * known to have happened nobody may learn the new id, so that two ids never reach one session (`models/m8.pml` of the design).
+ * The turn's own change goes into the new record. Resolves to where the new one is held.
+ */
+export async function moveSession(engine: Engine, turns: Turns, turn: Turn, newKey: string, deadlineMs: number): Promise<Moved> {
+  let change = turn.state.changes();
+  if (turn.access === 'snapshot') {
+    const promoted = await turns.promote(turn, change);
+    if (promoted === undefined) throw new ClusterError('CLUSTER_SESSION_ENDED', `session ${shortName(turn.key)} is gone; start a new one`);
+    change = promoted.change;
+  }
+  const { place } = turn;
+  if (place === undefined || place.slot.held !== place.held) {
+    throw new ClusterError('CLUSTER_FENCED', `session ${shortName(turn.key)}: this instance lost the lock while the request ran; the id was not changed; retry the request`);
+  }
+  const { slot, held } = place;
+  const content = change === undefined ? held.copy.attributes : applied(held.copy.attributes, change);
+  const next = await turns.store(newKey, content, deadlineMs, true);
+  try {
+    const answer = await turns.remove(turn.key, held.claim.grant, 'moved', deadlineMs);
+    if (answer.kind === 'fenced') {
+      await turns.remove(newKey, next.held.claim.grant, 'removed', deadlineMs).catch((cause: unknown) => {
+        engine.events.emit('warning', { message: `session ${shortName(newKey)}, which nobody knows, could not be removed; it expires`, cause });
+      });
+      throw new ClusterError(answer.gone === undefined ? 'CLUSTER_FENCED' : 'CLUSTER_SESSION_ENDED',
+        `session ${shortName(turn.key)}: ${answer.gone === undefined ? 'this instance lost the lock' : `it was ${answer.gone} meanwhile`}; the id was not changed`);
+    }
+  } catch (error) {
+    next.slot.forget();
+    engine.leave(next.slot);
+    if (slot.held === held) slot.forget();
+    throw error;
+  }
+  slot.forget();
+  return { ...next, content };
+}

@@ -1,0 +1,174 @@
+import type { CancelTimer, Clock } from '../clock.js';
+import type { StoreCalls } from './store-calls.js';
+import { encodeSignal } from './messages.js';
+
+interface LeaseSettings { readonly leaseMs: number; readonly readLeaseMs: number }
+
+interface LeaseHooks {
+  /** The lease was ended by somebody else: everything held under `before` is lost. */
+  lapsed(before: string, next: string): void;
+  generation(before: string, after: string): void;
+  /** Signals arrive no more: what is idle must not be kept. */
+  deaf(): void;
+  /** A beat was acknowledged. */
+  beat(): void;
+  failed(cause: unknown): void;
+}
+
+const HOT_MS = 1_000;
+const DEAF_AFTER_MS = 1_000;
+
+/**
+ * This instance's right to hold anything: numbered beats, one series per incarnation, and with them the window in which
+ * memory may be served. A lapse is final; the instance then goes on as a new incarnation.
+ */
+export class Lease {
+  #incarnation = '';
+  readonly #past = new Set<string>();
+  #n = 0;
+  #generation: string | undefined;
+  #ackedSentMs = -Infinity;
+  #wallOffsetMs = 0;
+  #lastBeatSentMs = -Infinity;
+  #usedMs = -Infinity;
+  #failing = false;
+  #beating: Promise<void> | undefined;
+  #cancelBeat: CancelTimer | undefined;
+  #cancelTest: CancelTimer | undefined;
+  #listening = true;
+  #testN = 0;
+  #testSentMs: number | undefined;
+  #hears = false;
+  #wasHearing = false;
+  #running = false;
+
+  constructor(
+    private readonly calls: StoreCalls, private readonly clock: Clock, readonly instanceId: string,
+    private readonly settings: LeaseSettings, private readonly hooks: LeaseHooks,
+  ) {}
+
+  get incarnation(): string { return this.#incarnation; }
+  get failing(): boolean { return this.#failing; }
+  get leaseMs(): number { return this.settings.leaseMs; }
+  get readLeaseMs(): number { return this.settings.readLeaseMs; }
+
+  /** Whether the incarnation is or was one of this process. */
+  owns(incarnation: string): boolean { return incarnation === this.#incarnation || this.#past.has(incarnation); }
+
+  /** Makes the lease; rejects as the store does. */
+  async start(): Promise<void> {
+    this.#running = true;
+    this.#begin();
+    await this.#beat(true);
+    this.#test();
+  }
+
+  /** Ends the lease: one call frees everything held. */
+  async stop(): Promise<void> {
+    this.#running = false;
+    this.#cancelBeat?.();
+    this.#cancelTest?.();
+    await this.#beating;
+    await this.calls.lapse(this.#incarnation, 0);
+  }
+
+  /** Whether memory may be served now; to be asked in the same synchronous step that uses the copy. */
+  readable(): boolean {
+    const now = this.clock.monotonicMs();
+    return now < this.#ackedSentMs + this.settings.readLeaseMs && this.hears()
+      // Suspended meanwhile: the wall clock went on and the monotonic one did not.
+      && Math.abs(this.clock.wallMs() - now - this.#wallOffsetMs) < this.settings.readLeaseMs;
+  }
+
+  /** A held session was asked for: beats follow at the rhythm that keeps memory readable. */
+  used(): void {
+    const now = this.clock.monotonicMs();
+    const wasCold = now - this.#usedMs >= HOT_MS;
+    this.#usedMs = now;
+    if (wasCold && this.#running && this.#beating === undefined) this.#schedule();
+  }
+
+  /** Whether signals arrive, by this instance's own test signal. */
+  hears(): boolean {
+    return this.#hears && this.#listening
+      && (this.#testSentMs === undefined || this.clock.monotonicMs() - this.#testSentMs < DEAF_AFTER_MS);
+  }
+
+  heard(n: number): void {
+    if (n !== this.#testN) return;
+    this.#testSentMs = undefined;
+    this.#hears = true;
+  }
+
+  listening(up: boolean): void {
+    this.#listening = up;
+    if (!up) this.#hears = false;
+    if (this.#running) this.#test();
+  }
+
+  #begin(): void {
+    this.#incarnation = `${this.instanceId}.${this.clock.randomHex(8)}`;
+    this.#n = 0;
+    this.#ackedSentMs = -Infinity;
+  }
+
+  #schedule(): void {
+    this.#cancelBeat?.();
+    if (!this.#running) return;
+    const now = this.clock.monotonicMs();
+    const hot = this.settings.readLeaseMs > 0 && now - this.#usedMs < HOT_MS;
+    const everyMs = hot ? this.settings.readLeaseMs / 3 : this.settings.leaseMs / 3;
+    const afterMs = this.#failing ? this.settings.leaseMs / 20 : Math.max(0, this.#lastBeatSentMs + everyMs - now);
+    this.#cancelBeat = this.clock.timer(() => { this.#beating ??= this.#beat(false).finally(() => { this.#beating = undefined; this.#schedule(); }); }, afterMs);
+  }
+
+  async #beat(first: boolean): Promise<void> {
+    const incarnation = this.#incarnation;
+    const sentMs = this.clock.monotonicMs();
+    this.#lastBeatSentMs = sentMs;
+    try {
+      const answer = await this.calls.beat(incarnation, this.#n, this.settings.leaseMs);
+      this.#failing = false;
+      if (answer === 'lapsed') await this.#renew(incarnation);
+      else this.#acknowledged(sentMs, answer.generation);
+    } catch (error) {
+      this.#failing = true;
+      if (first) throw error;
+      this.hooks.failed(error);
+    }
+    if (first) this.#schedule();
+  }
+
+  #acknowledged(sentMs: number, generation: string): void {
+    this.#n += 1;
+    this.#ackedSentMs = sentMs;
+    this.#wallOffsetMs = this.clock.wallMs() - this.clock.monotonicMs();
+    const before = this.#generation;
+    this.#generation = generation;
+    if (before !== undefined && before !== generation) this.hooks.generation(before, generation);
+    this.hooks.beat();
+  }
+
+  async #renew(before: string): Promise<void> {
+    this.#past.add(before);
+    this.#begin();
+    this.hooks.lapsed(before, this.#incarnation);
+    await this.#beat(false);
+  }
+
+  #test(): void {
+    this.#cancelTest?.();
+    if (!this.#running) return;
+    if (this.#wasHearing && !this.hears()) this.hooks.deaf();
+    this.#wasHearing = this.hears();
+    if (this.#testSentMs === undefined) {
+      this.#testSentMs = this.clock.monotonicMs();
+      this.#testN += 1;
+    }
+    const n = this.#testN;
+    void this.calls.signal(this.instanceId, encodeSignal({ type: 'test', n })).then((delivered) => {
+      if (!delivered && n === this.#testN) this.#hears = false;
+    });
+    this.#cancelTest = this.clock.timer(() => { this.#test(); }, this.settings.leaseMs / 10);
+  }
+}

@@ -1,0 +1,158 @@
+import type { Clock } from '../clock.js';
+import type { Claim, Encoded, Stamp } from '../drivers/session-table.js';
+import { sizeOf } from '../session.js';
+import { RequestQueue } from './request-queue.js';
+
+/** Encoded content of a session, named by its stamp. */
+export interface Copy {
+  readonly stamp: Stamp;
+  readonly attributes: ReadonlyMap<string, Encoded>;
+  readonly bytes: number;
+}
+
+/** A session whose lock this instance has. */
+export interface Held {
+  /** Changes when an unknown outcome is resolved by a new grant. */
+  claim: Claim;
+  copy: Copy;
+  /** All times by the monotonic clock of this instance. */
+  readonly createdMs: number;
+  touchedMs: number;
+  lifetimeMs: number;
+  /** The acquisition took it from another instance. */
+  readonly fromPeer: boolean;
+  /** The store may have rolled back since: it is granted anew before its next use. */
+  suspect: boolean;
+}
+
+/** What this instance knows of one session, and who on it uses the session. One user at a time: `busy`. */
+export class Slot {
+  held: Held | undefined;
+  /** Content kept after release for `have`; never served. */
+  standby: Copy | undefined;
+  /** The claim under which this instance asks for the session now. */
+  claim: Claim | undefined;
+  busy = false;
+  /** A commit is on its way: memory is not served meanwhile. */
+  committing = false;
+  /** Who uses it, for the lock errors of others, and since when. */
+  label: string | undefined;
+  busySinceMs = 0;
+  /** What the present holder answered to the last revoke. */
+  holderSays: { readonly label: string | undefined; readonly heldMs: number } | undefined;
+  /** Ends the pause of the request that waits for the store's lock. */
+  wake: (() => void) | undefined;
+  /** Called when the session has been removed under a running request. */
+  removed: (() => void) | undefined;
+  readonly queue = new RequestQueue();
+
+  constructor(readonly key: string) {}
+
+  get isIdle(): boolean { return !this.busy && this.queue.isEmpty && this.claim === undefined; }
+  get bytes(): number { return (this.held?.copy ?? this.standby)?.bytes ?? 0; }
+
+  /** The lock is somebody else's or nobody's; the content stays as a standby copy. */
+  letGo(): void {
+    if (this.held !== undefined) this.standby = this.held.copy;
+    this.held = undefined;
+  }
+
+  /** Nothing of it may be kept. */
+  forget(): void {
+    this.held = undefined;
+    this.standby = undefined;
+  }
+}
+
+export const copyOf = (stamp: Stamp, attributes: ReadonlyMap<string, Encoded>): Copy => {
+  let bytes = 0;
+  for (const [name, encoded] of attributes) bytes += sizeOf(name, encoded);
+  return { stamp, attributes, bytes };
+};
+
+interface Bounds { readonly sessions: number; readonly bytes: number }
+
+/**
+ * The slots of this instance, least recently used first. Idle ones beyond the bounds leave memory; `passivate` gives the lock
+ * of a held one back.
+ */
+export class Ownership {
+  readonly #slots = new Map<string, Slot>();
+  #bytes = 0;
+  readonly #counted = new Map<Slot, number>();
+  /** Being passivated: they no longer count. */
+  readonly #leaving = new Set<Slot>();
+
+  constructor(private readonly bounds: Bounds, private readonly passivate: (slot: Slot) => void) {}
+
+  get size(): number { return this.#slots.size; }
+  get bytes(): number { return this.#bytes; }
+  [Symbol.iterator](): IterableIterator<Slot> { return this.#slots.values(); }
+
+  get(key: string): Slot | undefined { return this.#slots.get(key); }
+
+  /** The slot of a key, made if need be. */
+  open(key: string): Slot {
+    let slot = this.#slots.get(key);
+    if (slot === undefined) {
+      slot = new Slot(key);
+      this.#slots.set(key, slot);
+    }
+    return slot;
+  }
+
+  /** To be called when a slot falls idle or its content changed: keeps the order of use, the count of bytes and the bounds. */
+  settle(slot: Slot): void {
+    if (this.#slots.get(slot.key) !== slot) return;
+    if (this.#leaving.delete(slot)) slot.forget();
+    this.#count(slot);
+    if (!slot.isIdle) return;
+    this.#slots.delete(slot.key);
+    if (slot.held === undefined && slot.standby === undefined) return;
+    this.#slots.set(slot.key, slot);
+    this.#evict(slot);
+  }
+
+  #count(slot: Slot, bytes = slot.bytes): void {
+    const before = this.#counted.get(slot) ?? 0;
+    if (bytes === before) return;
+    if (bytes === 0) this.#counted.delete(slot);
+    else this.#counted.set(slot, bytes);
+    this.#bytes += bytes - before;
+  }
+
+  #isFull(): boolean {
+    return this.#slots.size - this.#leaving.size > this.bounds.sessions || this.#bytes > this.bounds.bytes;
+  }
+
+  #evict(latest: Slot): void {
+    if (!this.#isFull()) return;
+    for (const slot of this.#slots.values()) {
+      if (!slot.isIdle || slot === latest) continue;
+      this.#count(slot, 0);
+      if (slot.held !== undefined) {
+        this.#leaving.add(slot);
+        this.passivate(slot);
+      } else {
+        this.#slots.delete(slot.key);
+      }
+      if (!this.#isFull()) return;
+    }
+  }
+}
+
+/** A pause that a timer, a wake-up or an abort ends. */
+export function pause(clock: Clock, ms: number, slot?: Slot, signal?: AbortSignal): Promise<void> {
+  if (signal?.aborted === true) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = () => {
+      cancel();
+      signal?.removeEventListener('abort', done);
+      if (slot?.wake === done) slot.wake = undefined;
+      resolve();
+    };
+    const cancel = clock.timer(done, ms, true);
+    signal?.addEventListener('abort', done, { once: true });
+    if (slot !== undefined) slot.wake = done;
+  });
+}

@@ -1,0 +1,123 @@
+import type { ClusterStore, SessionSnapshot } from '../cluster-store.js';
+import type {
+  Absent, Acquired, Claim, Committed, Encoded, Gone, Removed, SessionRecord, SessionTable, StoreCapabilities, Then, Write,
+} from '../drivers/session-table.js';
+import { ClusterError } from '../errors.js';
+import type { Manager } from '../manager.js';
+import { applied } from './conflict.js';
+
+const RECORD_FORMAT = 1;
+/** A hand-written store does not say who holds a session. */
+const SOMEBODY: Claim = { incarnation: '', grant: '' };
+
+interface Locked {
+  readonly claim: Claim;
+  readonly version: number;
+  readonly snapshot: SessionSnapshot;
+}
+
+/**
+ * A hand-written ClusterStore seen as a table: acquire is `findSession`, commit is `sendSession`. It has no deltas, signals,
+ * leases or stamps: nothing stays locked between two requests, an unknown outcome stays unknown, and the lock of a dead
+ * instance is the store's own business.
+ */
+export class PlainTable implements SessionTable {
+  readonly capabilities: StoreCapabilities = { delta: false, rollback: false, gone: 'unknown', durability: 'process' };
+  readonly #locked = new Map<string, Locked>();
+
+  constructor(private readonly store: ClusterStore, private readonly manager: Manager) {}
+
+  /** Whether a copy can be had without the lock. */
+  get readsWithoutLock(): boolean { return this.store.readSession !== undefined; }
+
+  start(): Promise<void> { return this.store.start(this.manager); }
+  stop(): Promise<void> { return this.store.stop(); }
+
+  async acquire(key: string, claim: Claim): Promise<Acquired> {
+    const known = this.#locked.get(key);
+    if (known?.claim.grant === claim.grant) return { kind: 'granted', record: recordOf(known) };
+    try {
+      const snapshot = await this.store.findSession(key, { waitMs: 0 });
+      if (snapshot === undefined) return { kind: 'absent' };
+      const locked: Locked = { claim, version: 1, snapshot };
+      this.#locked.set(key, locked);
+      return { kind: 'granted', record: recordOf(locked) };
+    } catch (error) {
+      if (ClusterError.is(error, 'CLUSTER_LOCKED')) return { kind: 'busy', holder: SOMEBODY };
+      if (ClusterError.is(error, 'CLUSTER_MOVED')) return { kind: 'absent', gone: 'moved' };
+      throw error;
+    }
+  }
+
+  async create(key: string, claim: Claim, write: Write, then: 'keep' | 'release'): Promise<'created' | 'exists'> {
+    const snapshot: SessionSnapshot = { id: key, attributes: write.change?.set ?? new Map<string, Encoded>(), ageMs: 0, idleMs: 0, lifetimeMs: write.lifetimeMs };
+    const sent = await this.#send(snapshot, then === 'keep', true);
+    if (sent === 'done' && then === 'keep') this.#locked.set(key, { claim, version: 1, snapshot });
+    return sent === 'done' ? 'created' : 'exists';
+  }
+
+  async commit(key: string, grant: string, _base: number, write: Write, then: Then): Promise<Committed> {
+    const locked = this.#locked.get(key);
+    if (locked?.claim.grant !== grant) return { kind: 'fenced' };
+    const { change } = write;
+    const snapshot: SessionSnapshot = {
+      ...locked.snapshot, idleMs: 0,
+      lifetimeMs: write.lifetimeMs === 0 ? locked.snapshot.lifetimeMs : write.lifetimeMs,
+      attributes: change === undefined ? locked.snapshot.attributes : applied(locked.snapshot.attributes, change),
+    };
+    const version = change === undefined ? locked.version : locked.version + 1;
+    // Whatever becomes of it, what was locked is no longer known to be.
+    this.#locked.delete(key);
+    const sent = await this.#send(snapshot, then === 'keep', false);
+    if (sent === 'fenced') return { kind: 'fenced' };
+    if (then === 'keep') this.#locked.set(key, { claim: locked.claim, version, snapshot });
+    return { kind: 'done', version };
+  }
+
+  async remove(key: string, grant: string | undefined, why: Gone): Promise<Removed> {
+    if (grant !== undefined && this.#locked.get(key)?.claim.grant !== grant) return { kind: 'fenced' };
+    this.#locked.delete(key);
+    await this.store.removeSession(key, why);
+    return { kind: 'removed' };
+  }
+
+  async read(key: string): Promise<SessionRecord | Absent> {
+    const locked = this.#locked.get(key);
+    if (locked !== undefined) return recordOf(locked);
+    try {
+      const snapshot = await this.store.readSession?.(key);
+      return snapshot === undefined ? { kind: 'absent' } : recordOf({ claim: SOMEBODY, version: 0, snapshot }, false);
+    } catch (error) {
+      if (ClusterError.is(error, 'CLUSTER_MOVED')) return { kind: 'absent', gone: 'moved' };
+      throw error;
+    }
+  }
+
+  async touch(lifetimes: ReadonlyMap<string, number>): Promise<ReadonlySet<string>> {
+    await this.store.touchSessions?.(lifetimes);
+    return new Set();
+  }
+
+  beat(): Promise<{ readonly generation: string }> { return Promise.resolve({ generation: '' }); }
+  lapse(_incarnation: string, quietMs: number): Promise<number> { return Promise.resolve(quietMs); }
+  signal(): Promise<boolean> { return Promise.resolve(true); }
+
+  async #send(snapshot: SessionSnapshot, keep: boolean, isNew: boolean): Promise<'done' | 'fenced'> {
+    try {
+      await this.store.sendSession(snapshot, { keep, isNew });
+      return 'done';
+    } catch (error) {
+      if (ClusterError.is(error, 'CLUSTER_FENCED')) return 'fenced';
+      throw new ClusterError('CLUSTER_UNKNOWN_OUTCOME', 'the store failed in sendSession; whether it stored the change is unknown', { cause: error });
+    }
+  }
+}
+
+export const isPlainTable = (table: SessionTable): table is PlainTable => table instanceof PlainTable;
+
+function recordOf({ claim, version, snapshot }: Locked, isHeld = true): SessionRecord {
+  return {
+    kind: 'record', format: RECORD_FORMAT, stamp: { grant: claim.grant, version }, holder: isHeld ? claim : undefined, last: undefined,
+    ageMs: snapshot.ageMs, idleMs: snapshot.idleMs, lifetimeMs: snapshot.lifetimeMs, attributes: snapshot.attributes,
+  };
+}

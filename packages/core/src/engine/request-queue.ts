@@ -1,0 +1,62 @@
+import type { Claim } from '../drivers/session-table.js';
+
+/** A request of this instance that waits for its turn. */
+export interface LocalWaiter {
+  readonly sinceMs: number;
+  /** Its turn has come. */
+  readonly admit: () => void;
+}
+
+/** Another instance that asked for the session. */
+export interface RemoteWaiter {
+  readonly sinceMs: number;
+  readonly claim: Claim;
+}
+
+/** Most claims that travel with a hand-over: they fit into one message. */
+export const MAX_REMOTE = 64;
+
+/** Who waits for one session, oldest first: this instance's requests, and the claims of other instances, one each. */
+export class RequestQueue {
+  readonly #local: LocalWaiter[] = [];
+  #remote: RemoteWaiter[] = [];
+
+  get localCount(): number { return this.#local.length; }
+  get isEmpty(): boolean { return this.#local.length === 0 && this.#remote.length === 0; }
+
+  add(waiter: LocalWaiter): void {
+    this.#local.push(waiter);
+  }
+
+  drop(waiter: LocalWaiter): void {
+    const place = this.#local.indexOf(waiter);
+    if (place >= 0) this.#local.splice(place, 1);
+  }
+
+  /** A later claim of the same incarnation replaces the earlier one and keeps the longer wait. */
+  addRemote(claim: Claim, sinceMs: number): void {
+    const known = this.#remote.find((other) => other.claim.incarnation === claim.incarnation);
+    if (known === undefined && this.#remote.length >= MAX_REMOTE) return;
+    const others = this.#remote.filter((other) => other !== known);
+    others.push({ claim, sinceMs: Math.min(sinceMs, known?.sinceMs ?? sinceMs) });
+    this.#remote = others.sort((a, b) => a.sinceMs - b.sinceMs);
+  }
+
+  /** The claim that is due before every request of this instance. */
+  get dueRemote(): RemoteWaiter | undefined {
+    const remote = this.#remote[0];
+    const local = this.#local[0];
+    return remote !== undefined && (local === undefined || remote.sinceMs < local.sinceMs) ? remote : undefined;
+  }
+
+  get oldestLocal(): LocalWaiter | undefined { return this.#local[0]; }
+
+  takeLocal(): LocalWaiter | undefined { return this.#local.shift(); }
+
+  /** All claims of other instances, oldest first; the queue keeps none of them. */
+  takeRemotes(): RemoteWaiter[] {
+    const remotes = this.#remote;
+    this.#remote = [];
+    return remotes;
+  }
+}

@@ -1,0 +1,127 @@
+import type { Claim, Message } from '../drivers/session-table.js';
+import { ClusterError } from '../errors.js';
+import type { Engine } from './engine.js';
+import { decodeSignal, encodeHandover, encodeSignal, instanceOf, type Signal } from './messages.js';
+import { pause } from './ownership.js';
+
+const CONFIRM_AGAIN_MS = 50;
+
+/** Answers what other instances signal, and asks them to drop what was removed by force. */
+export class Revokes {
+  readonly #confirmed = new Map<string, () => void>();
+
+  constructor(private readonly engine: Engine) {}
+
+  receive(message: Message): void {
+    const signal = decodeSignal(message);
+    if (signal === undefined) {
+      this.engine.events.emit('warning', { message: 'a signal that this version does not know was ignored' });
+      return;
+    }
+    switch (signal.type) {
+      case 'revoke': this.#revoke(signal); break;
+      case 'handover': this.#handover(signal); break;
+      case 'held': this.#held(signal); break;
+      case 'removed': this.#removed(signal); break;
+      case 'confirmed': this.#confirmed.get(signal.holder.grant)?.(); break;
+      case 'not-me': this.engine.acquisition.notMe(signal.incarnation); break;
+      case 'test': this.engine.lease.heard(signal.n); break;
+    }
+  }
+
+  /** Resolves to whether the holder of a removed session has dropped it, or can hold it no more, within `withinMs`. */
+  async confirm(key: string, holder: Claim, withinMs: number): Promise<boolean> {
+    const { engine } = this;
+    const untilMs = engine.now() + withinMs;
+    const message = encodeSignal({ type: 'removed', key, holder, from: engine.instanceId });
+    const state: { isConfirmed: boolean; wake?: () => void } = { isConfirmed: false };
+    this.#confirmed.set(holder.grant, () => { state.isConfirmed = true; state.wake?.(); });
+    try {
+      for (;;) {
+        const evidence = await engine.acquisition.tell(holder.incarnation, message);
+        if (state.isConfirmed || await engine.acquisition.lapsed(holder.incarnation, evidence)) return true;
+        if (engine.now() >= untilMs) return false;
+        await new Promise<void>((resolve) => {
+          state.wake = resolve;
+          void pause(engine.clock, CONFIRM_AGAIN_MS).then(resolve);
+        });
+        if (state.isConfirmed) return true;
+      }
+    } finally {
+      this.#confirmed.delete(holder.grant);
+    }
+  }
+
+  #revoke({ key, holder, claim, waitedMs }: Extract<Signal, { type: 'revoke' }>): void {
+    const { engine } = this;
+    if (!this.#isPresent(holder.incarnation, claim.incarnation)) return;
+    const slot = engine.slots.get(key);
+    if (slot === undefined || (slot.held?.claim.grant !== holder.grant && slot.claim?.grant !== holder.grant)) {
+      this.#pass(key, holder.grant, [[claim, waitedMs]]);
+      return;
+    }
+    slot.queue.addRemote(claim, engine.now() - waitedMs);
+    if (engine.handOverIfDue(slot)) return;
+    const heldMs = Math.round(engine.now() - slot.busySinceMs);
+    this.#tell(claim.incarnation, encodeSignal({ type: 'held', key, claim, heldMs, ...(slot.label === undefined ? {} : { label: slot.label }) }));
+  }
+
+  #handover({ key, claim, queue }: Extract<Signal, { type: 'handover' }>): void {
+    const { engine } = this;
+    if (claim.incarnation !== engine.lease.incarnation) return;
+    const slot = engine.slots.get(key);
+    const others = queue.filter(([other]) => other.incarnation !== claim.incarnation);
+    if (slot === undefined || (slot.held?.claim.grant !== claim.grant && slot.claim?.grant !== claim.grant)) {
+      this.#pass(key, claim.grant, others);
+      return;
+    }
+    for (const [other, waitedMs] of others) slot.queue.addRemote(other, engine.now() - waitedMs);
+    slot.wake?.();
+    engine.handOverIfDue(slot);
+  }
+
+  /** A grant that nobody here wants goes on to the next that waits, or is released. */
+  #pass(key: string, grant: string, queue: readonly (readonly [claim: Claim, waitedMs: number])[]): void {
+    const { engine } = this;
+    const [next, ...rest] = queue;
+    engine.calls.commit(key, grant, 0, { change: undefined, lifetimeMs: 0 }, next?.[0] ?? 'release').then(() => {
+      if (next !== undefined) this.#tell(next[0].incarnation, encodeHandover(key, next[0], rest));
+    }, (cause: unknown) => {
+      engine.events.emit('warning', { message: 'a grant that nobody wanted could not be released; the next who asks for it causes another try', cause });
+    });
+  }
+
+  #held({ key, claim, label, heldMs }: Extract<Signal, { type: 'held' }>): void {
+    const slot = this.engine.slots.get(key);
+    if (slot?.claim?.grant === claim.grant) slot.holderSays = { label, heldMs };
+  }
+
+  #removed({ key, holder, from }: Extract<Signal, { type: 'removed' }>): void {
+    const { engine } = this;
+    if (!engine.lease.owns(holder.incarnation)) {
+      this.#tellInstance(from, encodeSignal({ type: 'not-me', incarnation: holder.incarnation }));
+      return;
+    }
+    const slot = engine.slots.get(key);
+    if (slot !== undefined) engine.dropRemoved(slot);
+    this.#tellInstance(from, encodeSignal({ type: 'confirmed', key, holder }));
+  }
+
+  /** Whether a message is for the present incarnation; whoever asks for one that was never of this process is told so. */
+  #isPresent(incarnation: string, asker: string): boolean {
+    const { lease } = this.engine;
+    if (!lease.owns(incarnation)) this.#tell(asker, encodeSignal({ type: 'not-me', incarnation }));
+    return incarnation === lease.incarnation;
+  }
+
+  #tell(incarnation: string, message: Message): void { this.#tellInstance(instanceOf(incarnation), message); }
+
+  #tellInstance(instanceId: string, message: Message): void { void this.engine.calls.signal(instanceId, message); }
+}
+
+/** Checks that what a store calls an instance can be one. */
+export function checkInstanceId(instanceId: string): void {
+  if (!/^[A-Za-z0-9_-]{1,64}$/.test(instanceId)) {
+    throw new ClusterError('CLUSTER_BAD_OPTION', `instanceId: expected 1 to 64 of the characters A-Z a-z 0-9 _ -, found '${instanceId.slice(0, 70)}'`);
+  }
+}

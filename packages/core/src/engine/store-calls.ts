@@ -1,0 +1,68 @@
+import type { Clock } from '../clock.js';
+import type { Acquired, Claim, Committed, DriverContext, Gone, Message, Removed, SessionRecord, SessionTable, Absent, Stamp, Then, Write } from '../drivers/session-table.js';
+import { ClusterError } from '../errors.js';
+
+/** True if the store certainly changed nothing; any other rejection leaves the outcome unknown. */
+export const refused = (error: unknown): boolean => ClusterError.is(error) && error.code !== 'CLUSTER_UNKNOWN_OUTCOME';
+
+/** A table whose calls are counted and end within `timeoutMs`: what a driver does not answer by then is unknown. */
+export class StoreCalls implements Omit<SessionTable, 'capabilities' | 'sweep' | 'keys'> {
+  readonly counts: Record<string, number> = {};
+
+  constructor(readonly table: SessionTable, private readonly clock: Clock, private readonly timeoutMs: number) {}
+
+  get capabilities() { return this.table.capabilities; }
+
+  start(context: DriverContext): Promise<void> { return this.table.start(context); }
+  stop(): Promise<void> { return this.table.stop(); }
+  acquire(key: string, claim: Claim, from?: string, have?: Stamp): Promise<Acquired> {
+    return this.#within('acquire', () => this.table.acquire(key, claim, from, have));
+  }
+  create(key: string, claim: Claim, write: Write, then: 'keep' | 'release'): Promise<'created' | 'exists'> {
+    return this.#within('create', () => this.table.create(key, claim, write, then));
+  }
+  commit(key: string, grant: string, base: number, write: Write, then: Then): Promise<Committed> {
+    return this.#within('commit', () => this.table.commit(key, grant, base, write, then));
+  }
+  remove(key: string, grant: string | undefined, why: Gone, keepMs: number): Promise<Removed> {
+    return this.#within('remove', () => this.table.remove(key, grant, why, keepMs));
+  }
+  read(key: string, have?: Stamp): Promise<SessionRecord | Absent> {
+    return this.#within('read', () => this.table.read(key, have));
+  }
+  touch(lifetimes: ReadonlyMap<string, number>): Promise<ReadonlySet<string>> {
+    return this.#within('touch', () => this.table.touch(lifetimes));
+  }
+  beat(incarnation: string, n: number, leaseMs: number): Promise<{ readonly generation: string } | 'lapsed'> {
+    return this.#within('beat', () => this.table.beat(incarnation, n, leaseMs));
+  }
+  lapse(incarnation: string, quietMs: number): Promise<number> {
+    return this.#within('lapse', () => this.table.lapse(incarnation, quietMs));
+  }
+  /** Signals are hints: one that fails or takes too long counts as unsure. */
+  async signal(instanceId: string, message: Message): Promise<boolean> {
+    try {
+      return await this.#within('signal', () => this.table.signal(instanceId, message));
+    } catch {
+      return true;
+    }
+  }
+
+  #within<T>(method: string, call: () => Promise<T>): Promise<T> {
+    this.counts[method] = (this.counts[method] ?? 0) + 1;
+    return new Promise<T>((resolve, reject) => {
+      const cancel = this.clock.timer(() => {
+        reject(new ClusterError('CLUSTER_UNKNOWN_OUTCOME', `the store did not answer '${method}' within ${this.timeoutMs} ms`));
+      }, this.timeoutMs);
+      const fail = (cause: unknown) => {
+        cancel();
+        reject(ClusterError.is(cause) ? cause : new ClusterError('CLUSTER_UNKNOWN_OUTCOME', `the store failed in '${method}'`, { cause }));
+      };
+      try {
+        call().then((answer) => { cancel(); resolve(answer); }, fail);
+      } catch (error) {
+        fail(error);
+      }
+    });
+  }
+}

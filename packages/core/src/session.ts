@@ -1,0 +1,223 @@
+import { inspect } from 'node:util';
+import type { Codec } from './codec.js';
+import type { Change, Encoded } from './drivers/session-table.js';
+import { ClusterError } from './errors.js';
+
+/** Attributes of a session. Applications add theirs: `declare module '@cluster/core' { interface SessionData { cart: string[] } }`. */
+// Empty so that applications can merge into it.
+// eslint-disable-next-line @typescript-eslint/no-empty-object-type
+export interface SessionData {}
+
+interface SessionHandle<T extends object> {
+  /** The id, as in the cookie. Whoever has it has the session: keep it out of logs. */
+  readonly id: string;
+  /** True on the handle that created it. */
+  readonly isNew: boolean;
+  get<K extends keyof T>(name: K): T[K] | undefined;
+  get(name: string): unknown;
+  set<K extends keyof T>(name: K, value: T[K]): this;
+  set(name: string, value: unknown): this;
+  /** True if the attribute existed. */
+  delete(name: string): boolean;
+}
+
+/**
+ * The handle one request works on: private copies of the attributes, as properties; no I/O. Its own attributes are its only
+ * enumerable keys. Setting or deleting one after the handle has ended throws `CLUSTER_SESSION_ENDED`.
+ */
+export type Session<T extends object = SessionData> = SessionHandle<T> & Partial<T>;
+
+/** Names that belong to the session itself: an attribute of that name is an error. */
+export const RESERVED_NAMES: ReadonlySet<string> = new Set([
+  'id', 'isNew', 'cookie', 'get', 'set', 'delete', 'save', 'reload', 'release', 'regenerate', 'destroy', 'touch',
+  'then', 'constructor', '__proto__',
+]);
+
+/** Methods that a layer above hangs onto a handle, under reserved names. */
+const FACE = Symbol.for('@cluster/core/face');
+/** Whether a record of the session exists in the store. */
+const STORED = Symbol.for('@cluster/core/stored');
+const STATE = Symbol('state');
+
+const NONE: ReadonlyMap<string, Encoded> = new Map();
+
+export const sameEncoded = (a: Encoded | undefined, b: Encoded | undefined): boolean =>
+  a === b || (a instanceof Uint8Array && b instanceof Uint8Array && Buffer.compare(a, b) === 0);
+
+export const sizeOf = (name: string, encoded: Encoded): number =>
+  name.length + (typeof encoded === 'string' ? Buffer.byteLength(encoded) : encoded.byteLength);
+
+const canMutate = (value: unknown) => typeof value === 'object' && value !== null;
+
+/** What stands behind a handle: the committed encodings it began with, what was read and what was changed. */
+export class SessionState {
+  [FACE]: object | undefined;
+  [STORED]: boolean;
+  /** Why the handle has ended; undefined while it goes on. */
+  ended: string | undefined;
+  keysSeen = false;
+  readonly seen = new Set<string>();
+  readonly #values = new Map<string, unknown>();
+  readonly #written = new Set<string>();
+  readonly #removed = new Set<string>();
+
+  constructor(readonly id: string, readonly isNew: boolean, readonly codec: Codec, public base: ReadonlyMap<string, Encoded> = NONE) {
+    this[STORED] = !isNew;
+  }
+
+  get stored(): boolean { return this[STORED]; }
+  set stored(stored: boolean) { this[STORED] = stored; }
+
+  has(name: string): boolean {
+    this.seen.add(name);
+    return this.#values.has(name) || (this.base.has(name) && !this.#removed.has(name));
+  }
+
+  read(name: string): unknown {
+    const known = this.#values.get(name);
+    if (known !== undefined) return known;
+    this.seen.add(name);
+    const encoded = this.base.get(name);
+    if (encoded === undefined || this.#values.has(name) || this.#removed.has(name)) return undefined;
+    const value = this.#decode(name, encoded);
+    this.#values.set(name, value);
+    return value;
+  }
+
+  write(name: string, value: unknown): void {
+    this.#assertOpen();
+    if (RESERVED_NAMES.has(name)) {
+      throw new ClusterError('CLUSTER_RESERVED_NAME', `attribute '${name}': expected a name that is not reserved; choose another`);
+    }
+    this.seen.add(name);
+    this.#values.set(name, value);
+    this.#written.add(name);
+    this.#removed.delete(name);
+  }
+
+  remove(name: string): boolean {
+    this.#assertOpen();
+    const existed = this.has(name);
+    this.#values.delete(name);
+    this.#written.delete(name);
+    if (this.base.has(name)) this.#removed.add(name);
+    return existed;
+  }
+
+  names(): string[] {
+    this.keysSeen = true;
+    const names = [...this.base.keys()].filter((name) => !this.#removed.has(name));
+    for (const name of this.#values.keys()) if (!this.base.has(name)) names.push(name);
+    return names;
+  }
+
+  /**
+   * What differs from the encodings it began with; undefined if nothing does.
+   * @throws ClusterError CLUSTER_NOT_ENCODABLE naming the attribute
+   */
+  changes(): Change | undefined {
+    if (this.#values.size === 0 && this.#removed.size === 0) return undefined;
+    const set = new Map<string, Encoded>();
+    for (const [name, value] of this.#values) {
+      if (!this.#written.has(name) && !canMutate(value)) continue;
+      const encoded = this.#encode(name, value);
+      if (!sameEncoded(this.base.get(name), encoded)) set.set(name, encoded);
+    }
+    return set.size === 0 && this.#removed.size === 0 ? undefined : { set, remove: [...this.#removed], whole: false };
+  }
+
+  /** Goes on from a new committed content; `discard` drops what was changed. */
+  rebase(base: ReadonlyMap<string, Encoded>, discard: boolean): void {
+    this.base = base;
+    this.#written.clear();
+    this.#removed.clear();
+    if (discard) this.#values.clear();
+  }
+
+  /** Takes over another handle's attributes, as they are now. */
+  adopt(other: SessionState): void {
+    for (const name of other.names()) this.write(name, other.read(name));
+  }
+
+  #assertOpen(): void {
+    if (this.ended !== undefined) {
+      throw new ClusterError('CLUSTER_SESSION_ENDED', `this session handle has ended: it was ${this.ended}; find the session again to change it`);
+    }
+  }
+
+  #decode(name: string, encoded: Encoded): unknown {
+    try {
+      return this.codec.decode(encoded);
+    } catch (cause) {
+      throw new ClusterError('CLUSTER_UNREADABLE', `attribute '${name}' cannot be decoded by codec '${this.codec.name}'`, { cause });
+    }
+  }
+
+  #encode(name: string, value: unknown): Encoded {
+    try {
+      return this.codec.encode(value);
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new ClusterError('CLUSTER_NOT_ENCODABLE', `attribute '${name}' cannot be encoded by codec '${this.codec.name}': ${reason}`, { cause });
+    }
+  }
+
+  [inspect.custom](this: Session): unknown { return { ...this }; }
+}
+
+// Shared by all handles; `this` is the handle.
+const methods: Readonly<Record<string, unknown>> = {
+  get(this: Session, name: string) { return RESERVED_NAMES.has(name) ? undefined : stateOf(this).read(name); },
+  set(this: Session, name: string, value: unknown) { stateOf(this).write(name, value); return this; },
+  delete(this: Session, name: string) { return stateOf(this).remove(name); },
+  constructor: Object,
+};
+
+function reserved(state: SessionState, name: string): unknown {
+  if (name === 'id') return state.id;
+  if (name === 'isNew') return state.isNew;
+  if (name === '__proto__') return Object.prototype;
+  return Object.hasOwn(methods, name) ? methods[name] : state[FACE] && (Reflect.get(state[FACE], name) as unknown);
+}
+
+const handler: ProxyHandler<SessionState> = {
+  get(state, name) {
+    if (typeof name === 'symbol') return name === STATE ? state : (Reflect.get(state, name, state) as unknown);
+    return RESERVED_NAMES.has(name) ? reserved(state, name) : state.read(name);
+  },
+  set(state, name, value) {
+    if (typeof name === 'symbol') return Reflect.set(state, name, value, state);
+    // A layer above may give a reserved name a setter, e.g. `cookie`.
+    if (RESERVED_NAMES.has(name) && state[FACE] !== undefined && Object.hasOwn(state[FACE], name)) return Reflect.set(state[FACE], name, value);
+    state.write(name, value);
+    return true;
+  },
+  has: (state, name) => (typeof name === 'symbol' ? Reflect.has(state, name) : RESERVED_NAMES.has(name) || state.has(name)),
+  deleteProperty(state, name) {
+    if (typeof name === 'string') state.remove(name);
+    return true;
+  },
+  ownKeys: (state) => state.names(),
+  getOwnPropertyDescriptor(state, name) {
+    if (typeof name === 'symbol' || !state.has(name)) return undefined;
+    return { value: state.read(name), writable: true, enumerable: true, configurable: true };
+  },
+  defineProperty(state, name, descriptor) {
+    if (typeof name === 'symbol' || !('value' in descriptor)) return false;
+    state.write(name, descriptor.value);
+    return true;
+  },
+  getPrototypeOf: () => Object.prototype,
+  setPrototypeOf: () => false,
+  preventExtensions: () => false,
+};
+
+// The proxy shows the attributes of whatever T an application merged, which no type of the target can say.
+export const handleOf = (state: SessionState): Session => new Proxy(state, handler) as unknown as Session;
+
+/** @throws ClusterError CLUSTER_BAD_OPTION for anything but a handle made here */
+export function stateOf(session: Session): SessionState {
+  const state: unknown = typeof session === 'object' ? Reflect.get(session, STATE) : undefined;
+  if (state instanceof SessionState) return state;
+  throw new ClusterError('CLUSTER_BAD_OPTION', 'session: expected a handle of this manager, found something else');
+}
