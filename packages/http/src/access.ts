@@ -1,0 +1,25 @@
+import type { IncomingMessage } from 'node:http';
+import { ClusterError } from '@cluster/core';
+import { isAccess, type Settings } from './options.js';
+
+/** How this request uses its session; undefined: it has none. */
+export function accessOf(req: IncomingMessage, setting: Settings['access']): 'exclusive' | 'snapshot' | undefined {
+  const asked = typeof setting === 'function' ? setting(req) : setting;
+  if (asked === 'exclusive' || asked === 'snapshot') return asked;
+  if (!isAccess(asked)) throw new ClusterError('CLUSTER_BAD_OPTION', `session: access: expected 'auto', 'exclusive' or 'snapshot' from the function, found ${typeof asked}`);
+  switch (req.method) {
+    case 'GET': case 'HEAD': return 'snapshot';
+    case 'OPTIONS': return undefined;
+    default: return 'exclusive';
+  }
+}
+
+const MAX_LABEL_LENGTH = 200;
+
+/** What the request calls itself in lock errors: method and path, without the query, which may hold secrets. */
+export function labelOf(req: IncomingMessage): string {
+  // Express and Connect keep the whole address here while a router shortens `url`.
+  const url = (req as { originalUrl?: string }).originalUrl ?? req.url ?? '';
+  const query = url.indexOf('?');
+  return `${req.method ?? ''} ${query < 0 ? url : url.slice(0, query)}`.slice(0, MAX_LABEL_LENGTH);
+}

@@ -1,0 +1,39 @@
+import { STATUS_CODES, type ServerResponse } from 'node:http';
+
+interface HttpError { readonly status: number; readonly headers: Readonly<Record<string, string>>; readonly text: string }
+
+/** What an error says about its answer: status 400 to 599, headers, and a text that is safe to show. */
+export function httpErrorOf(error: unknown): HttpError {
+  const given = typeof error === 'object' && error !== null ? error : {};
+  const asked: unknown = Reflect.get(given, 'status') ?? Reflect.get(given, 'statusCode');
+  const status = typeof asked === 'number' && asked >= 400 && asked <= 599 ? asked : 500;
+  const headers: unknown = Reflect.get(given, 'headers');
+  const shown = error instanceof Error && Reflect.get(given, 'expose') === true ? error.message : undefined;
+  return {
+    status,
+    headers: typeof headers === 'object' && headers !== null ? headers as Record<string, string> : {},
+    text: `${shown ?? STATUS_CODES[status] ?? 'Error'}\n`,
+  };
+}
+
+// Removing these two would also tell node:http never to send them; they describe the connection and the moment.
+const KEPT = new Set(['connection', 'date']);
+
+type Method = (...args: unknown[]) => unknown;
+
+/** The methods of a response as they were before anything was held back. */
+export interface PlainMethods { readonly writeHead: Method; readonly end: Method }
+
+/** Answers with the error alone: what was set for the answer that it replaces is taken back. */
+export function answerError(res: ServerResponse, error: unknown, plain = res as PlainMethods): void {
+  const { status, headers, text } = httpErrorOf(error);
+  for (const name of res.getHeaderNames()) if (!KEPT.has(name)) res.removeHeader(name);
+  for (const [name, value] of Object.entries(headers)) res.setHeader(name, value);
+  res.setHeader('Content-Type', 'text/plain; charset=utf-8');
+  res.setHeader('Content-Length', Buffer.byteLength(text));
+  res.setHeader('X-Content-Type-Options', 'nosniff');
+  res.setHeader('Cache-Control', 'no-store');
+  // Through the methods given: a wrapper laid over them later may have begun to transform the body that is replaced.
+  plain.writeHead.call(res, status, STATUS_CODES[status] ?? 'Error');
+  plain.end.call(res, text);
+}

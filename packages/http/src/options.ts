@@ -1,0 +1,195 @@
+import type { IncomingMessage } from 'node:http';
+import { ClusterError, DistributedManager, MemoryStore, type ClusterStore, type Manager, type ManagerOptions } from '@cluster/core';
+import { Clock, oneOf, resolveOptions, type OptionSpec, type OptionSpecs } from '@cluster/core/driver';
+
+/** Attributes of the session cookie. */
+export interface CookieOptions {
+  /** Default `/`. */
+  readonly path?: string;
+  /** Default: the host that answered. Set `foo.com` to share a session between `www1.foo.com` and `www2.foo.com`. */
+  readonly domain?: string;
+  /** Default true: scripts in the page cannot read it. */
+  readonly httpOnly?: boolean;
+  /** `auto` (default): on TLS connections, and where Express says `req.secure`. */
+  readonly secure?: boolean | 'auto';
+  /** Default `lax`. */
+  readonly sameSite?: 'lax' | 'strict' | 'none';
+  readonly partitioned?: boolean;
+  readonly priority?: 'low' | 'medium' | 'high';
+  /** Milliseconds. Default: the cookie ends with the browser's session. Re-sent when less than half of it is left. */
+  readonly maxAge?: number;
+}
+
+export type Access = 'auto' | 'exclusive' | 'snapshot';
+
+interface OwnOptions {
+  /** The name of the cookie; default `sid`. */
+  readonly name?: string;
+  /** Signs the cookie. Of an array the first signs and every one verifies. Default: no signature; ids are 192 random bits. */
+  readonly secret?: string | readonly string[];
+  readonly cookie?: CookieOptions;
+  /**
+   * Whether a request has its session to itself. `auto` (default): GET and HEAD work on a snapshot and wait for nobody, OPTIONS
+   * has no session, every other method is exclusive.
+   */
+  readonly access?: Access | ((req: IncomingMessage) => Access);
+  /** When a session cannot be looked up: `error` (default) answers 503; `anonymous` goes on with an empty session that is not stored. */
+  readonly onStoreError?: 'error' | 'anonymous';
+}
+
+type OneSource =
+  | ({ readonly store: ClusterStore; readonly manager?: undefined } & ManagerOptions)
+  | ({ readonly manager: Manager; readonly store?: undefined } & { readonly [K in keyof ManagerOptions]?: undefined });
+
+/** Options of `session`: a `store` with the options of its manager beside it, or a `manager` that the application owns. */
+export type SessionOptions = OwnOptions & OneSource;
+
+const hasMethods = (...methods: string[]) => (value: unknown) =>
+  typeof value === 'object' && value !== null && methods.every((method) => typeof Reflect.get(value, method) === 'function');
+
+const option = <T>(fallback: T, expected: string, accepts: (value: unknown) => boolean, meaning: string): OptionSpec<T> =>
+  ({ default: fallback, expected, accepts, meaning });
+
+const notBuilt = (meaning: string) => option(undefined, 'it to be left out, since it is not built yet', () => false, meaning);
+
+const bool = (fallback: boolean, meaning: string) =>
+  option<boolean>(fallback, 'true or false', (value) => typeof value === 'boolean', meaning);
+
+const isText = (pattern: RegExp) => (value: unknown) => typeof value === 'string' && pattern.test(value);
+
+const cookieOptions = {
+  'cookie.path': option<string>('/', "a path that begins with '/'", isText(/^\/[\x20-\x3a\x3c-\x7e]*$/), 'The part of the site that gets the cookie.'),
+  'cookie.domain': option<string | undefined>(undefined, 'a domain name', isText(/^\.?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/i),
+    'The domain whose hosts share the cookie; default: the answering host alone.'),
+  'cookie.httpOnly': bool(true, 'Scripts in the page cannot read the cookie.'),
+  'cookie.secure': option<boolean | 'auto'>('auto', "true, false or 'auto'", (value) => value === 'auto' || typeof value === 'boolean',
+    'Sent over TLS alone; `auto`: if this connection is.'),
+  'cookie.sameSite': oneOf(['lax', 'strict', 'none'], 'Whether requests that other sites cause carry the cookie.'),
+  'cookie.partitioned': bool(false, 'Kept apart per embedding site.'),
+  'cookie.priority': option<'low' | 'medium' | 'high' | undefined>(undefined, "one of 'low', 'medium', 'high'", isText(/^(low|medium|high)$/),
+    'Which cookies a browser drops first.'),
+  'cookie.maxAge': option<number | undefined>(undefined, 'a whole number of ms from 1000 up', (value) => Number.isSafeInteger(value) && (value as number) >= 1000,
+    "How long the browser keeps the cookie; default: its own session."),
+} as const satisfies OptionSpecs;
+
+/** The options of `session` beside those of its manager. */
+export const sessionOptions = {
+  store: option<ClusterStore | undefined>(undefined, 'a ClusterStore', hasMethods('start', 'stop', 'findSession', 'sendSession', 'removeSession'),
+    'Where sessions are kept. `session` makes a manager for it and stops it.'),
+  manager: option<Manager | undefined>(undefined, 'a Manager', hasMethods('createSession', 'findSession', 'sendSession', 'changeSessionId'),
+    'A manager that the application owns, in place of `store`.'),
+  name: option<string>('sid', 'a cookie name: letters, digits and !#$%&\'*+-.^_`|~', isText(/^[\w!#$%&'*+.^`|~-]{1,100}$/), 'The name of the cookie.'),
+  secret: {
+    ...option<string | readonly string[] | undefined>(undefined, 'a string that is not empty, or an array of such strings',
+      (value) => [value].flat().length > 0 && [value].flat().every((one) => typeof one === 'string' && one !== ''),
+      'Signs the cookie; of an array the first signs and every one verifies.'),
+    secret: true,
+  },
+  cookie: option<CookieOptions>({}, 'an object { path, domain, httpOnly, secure, sameSite, partitioned, priority, maxAge }', () => false, 'Attributes of the cookie.'),
+  ...cookieOptions,
+  access: option<Access | ((req: IncomingMessage) => Access)>('auto', "'auto', 'exclusive', 'snapshot' or a function of the request",
+    (value) => typeof value === 'function' || isAccess(value), 'Whether a request has its session to itself.'),
+  onStoreError: oneOf(['error', 'anonymous'], 'When a session cannot be looked up: answer 503, or go on with an empty one that is not stored.'),
+  transport: notBuilt('How the id travels, in place of a cookie.'),
+  trustProxy: notBuilt('Whether X-Forwarded-Proto is believed; Express has its own setting.'),
+} as const satisfies OptionSpecs;
+
+export const isAccess = (value: unknown): value is Access => value === 'auto' || value === 'exclusive' || value === 'snapshot';
+
+// Every key of ManagerOptions: the compiler refuses this record when one is missing.
+const managerOptionNames: Record<keyof ManagerOptions, true> = {
+  context: true, idleTimeoutMs: true, absoluteTimeoutMs: true, lockTimeoutMs: true, onLocked: true, onConflict: true, affinity: true,
+  leaseMs: true, readLeaseMs: true, storeTimeoutMs: true, maxWaiting: true, maxRecordBytes: true, maxInMemory: true, onUnreadable: true,
+  codec: true, clock: true,
+};
+
+/** What `session` works with: every default filled in. */
+export interface Settings {
+  readonly manager: Manager;
+  /** The manager was made here, so that `stop` ends it. */
+  readonly owned: boolean;
+  readonly clock: Clock;
+  readonly name: string;
+  readonly secrets: readonly string[];
+  readonly cookie: CookieOptions & { readonly path: string; readonly secure: boolean | 'auto'; readonly sameSite: 'lax' | 'strict' | 'none' };
+  readonly access: Access | ((req: IncomingMessage) => Access);
+  readonly onStoreError: 'error' | 'anonymous';
+}
+
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** `{ cookie: { path } }` as `{ 'cookie.path' }`, so that one check names every problem. */
+function flattened(given: object): { own: object; forManager: object } {
+  const own: Record<string, unknown> = {};
+  const forManager: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(given)) {
+    if (key === 'cookie' && isObject(value)) {
+      for (const [name, one] of Object.entries(value)) own[`cookie.${name}`] = one as unknown;
+    } else if (Object.hasOwn(managerOptionNames, key)) {
+      if (value !== undefined) forManager[key] = value as unknown;
+    } else {
+      own[key] = value as unknown;
+    }
+  }
+  return { own, forManager };
+}
+
+/** What no single option can tell: the source of sessions, and a cookie that browsers would refuse. */
+function contradictions(options: ReturnType<typeof resolveOwn>, forManager: object): string[] {
+  const problems: string[] = [];
+  if (options.store === undefined && options.manager === undefined) problems.push('store: expected a ClusterStore here, or a Manager as `manager`, found neither');
+  if (options.store !== undefined && options.manager !== undefined) problems.push('store, manager: expected one of the two, found both');
+  if (options.manager !== undefined) {
+    for (const key of Object.keys(forManager)) problems.push(`${key}: expected beside \`store\` only; a manager passed in has its own`);
+  }
+  const { name, 'cookie.secure': secure, 'cookie.path': path, 'cookie.domain': domain } = options;
+  const needSecure = [
+    options['cookie.sameSite'] === 'none' && "sameSite 'none'", options['cookie.partitioned'] && 'partitioned',
+    /^__(Secure|Host)-/i.test(name) && `the name ${name}`,
+  ].filter((one) => one !== false);
+  if (secure === false && needSecure.length > 0) problems.push(`cookie.secure: expected true or 'auto' because of ${needSecure.join(', ')}, found false`);
+  if (/^__Host-/i.test(name) && (path !== '/' || domain !== undefined)) problems.push(`name: expected cookie.path '/' and no cookie.domain with ${name}`);
+  return problems;
+}
+
+const resolveOwn = (own: object) => resolveOptions('session', sessionOptions, own);
+
+/** Runs a check and keeps the text of what it refuses. */
+function collect<T>(problems: string[], check: () => T): T | undefined {
+  try {
+    return check();
+  } catch (error) {
+    if (!ClusterError.is(error, 'CLUSTER_BAD_OPTION')) throw error;
+    problems.push(error.message.replace(/^session: /, ''));
+    return undefined;
+  }
+}
+
+/** @throws ClusterError CLUSTER_BAD_OPTION naming every option that is wrong */
+export function resolveSessionOptions(given: SessionOptions): Settings {
+  const problems: string[] = [];
+  const { own, forManager } = isObject(given) ? flattened(given) : { own: given as object, forManager: {} };
+  const options = collect(problems, () => resolveOwn(own));
+  if (options !== undefined) problems.push(...contradictions(options, forManager));
+  const store = options?.store;
+  // Without a good store the manager's options are checked all the same, on a manager that nobody starts.
+  const made = options?.manager === undefined
+    ? collect(problems, () => new DistributedManager(store ?? new MemoryStore(), forManager)) : undefined;
+  const manager = options?.manager ?? made;
+  if (problems.length > 0 || options === undefined || manager === undefined) {
+    throw new ClusterError('CLUSTER_BAD_OPTION', `session: ${problems.join('; ')}`);
+  }
+  const { 'cookie.domain': domain, 'cookie.priority': priority, 'cookie.maxAge': maxAge } = options;
+  return {
+    manager, owned: options.manager === undefined,
+    clock: 'clock' in forManager ? forManager.clock as Clock : Clock.system,
+    name: options.name,
+    secrets: options.secret === undefined ? [] : [options.secret].flat(),
+    cookie: {
+      path: options['cookie.path'], httpOnly: options['cookie.httpOnly'], secure: options['cookie.secure'],
+      sameSite: options['cookie.sameSite'], partitioned: options['cookie.partitioned'],
+      ...(domain !== undefined && { domain }), ...(priority !== undefined && { priority }), ...(maxAge !== undefined && { maxAge }),
+    },
+    access: options.access, onStoreError: options.onStoreError,
+  };
+}

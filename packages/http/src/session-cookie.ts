@@ -1,0 +1,107 @@
+import type { IncomingMessage } from 'node:http';
+import { parse, serialize, type SerializeOptions } from 'cookie';
+import { sign, unsign } from 'cookie-signature';
+import type { Settings } from './options.js';
+import type { Warn } from './warnings.js';
+
+/** What a request's cookie says. `sentS`: when the browser got it, in seconds since 1970, if it has an age. */
+export interface CookieFound { readonly id: string; readonly sentS: number | undefined }
+
+// 512 for the id, as core takes it, and room for the time and a signature.
+const MAX_VALUE_LENGTH = 600;
+const ID = /^[\w-]{1,512}$/;
+// The id, and when the cookie was sent: base 36, since it is read by nobody else. Ids have no dots.
+const ID_AND_TIME = /^([\w-]{1,512})\.([0-9a-z]{1,8})$/;
+
+const nowS = () => Math.floor(Date.now() / 1000);
+
+/** Reads and writes the session cookie of one `session`. Never throws for what a request holds. */
+export class SessionCookie {
+  readonly #name: string;
+  readonly #prefix: string;
+  readonly #secrets: readonly string[];
+  readonly #cookie: Settings['cookie'];
+  readonly #attributes: SerializeOptions;
+  readonly #rollingS: number | undefined;
+  readonly #warn: Warn;
+
+  constructor({ name, secrets, cookie }: Settings, warn: Warn) {
+    this.#name = name;
+    this.#prefix = `${name}=`;
+    this.#secrets = secrets;
+    this.#cookie = cookie;
+    const { maxAge } = cookie;
+    this.#attributes = { ...cookie, secure: false, ...(maxAge === undefined ? {} : { maxAge: Math.floor(maxAge / 1000) }) };
+    this.#rollingS = maxAge === undefined ? undefined : maxAge / 2000;
+    this.#warn = warn;
+  }
+
+  /** The first cookie of the name that is well formed and verifies. */
+  read(req: IncomingMessage): CookieFound | undefined {
+    const header = req.headers.cookie;
+    if (header === undefined || !header.includes(this.#prefix)) return undefined;
+    let values = 0;
+    let found: CookieFound | undefined;
+    for (const pair of header.split(';')) {
+      if (!pair.trimStart().startsWith(this.#prefix)) continue;
+      values += 1;
+      found ??= this.#verified(parse(pair)[this.#name] ?? '');
+    }
+    if (values > 1) this.#warn('DOUBLED_COOKIE');
+    return found;
+  }
+
+  /** Whether less than half of the cookie's age is left, or it has none and should. */
+  isDue(sentS: number | undefined): boolean {
+    return this.#rollingS !== undefined && (sentS === undefined || nowS() - sentS > this.#rollingS);
+  }
+
+  /** The Set-Cookie header that gives the browser this id. */
+  header(req: IncomingMessage, id: string): string {
+    const value = this.#rollingS === undefined ? id : `${id}.${nowS().toString(36)}`;
+    const [secret] = this.#secrets;
+    const secure = this.#isSecure(req);
+    if (!secure && this.#cookie.sameSite === 'none') this.#warn('SAME_SITE_NONE');
+    return serialize(this.#name, secret === undefined ? value : sign(value, secret), { ...this.#attributes, secure, ...this.#expiry() });
+  }
+
+  /** The Set-Cookie header that makes the browser forget it. */
+  cleared(req: IncomingMessage): string {
+    return serialize(this.#name, '', { ...this.#attributes, secure: this.#isSecure(req), maxAge: 0, expires: new Date(0) });
+  }
+
+  #expiry(): SerializeOptions {
+    const { maxAge } = this.#cookie;
+    return maxAge === undefined ? {} : { expires: new Date(Date.now() + maxAge) };
+  }
+
+  #isSecure(req: IncomingMessage): boolean {
+    // `encrypted` is a TLSSocket's; `secure` is Express's, which knows about proxies.
+    const overTls = (req.socket as { encrypted?: boolean }).encrypted === true || (req as { secure?: boolean }).secure === true;
+    if (this.#cookie.secure === 'auto') return overTls;
+    if (this.#cookie.secure && !overTls) this.#warn('SECURE_OVER_HTTP');
+    return this.#cookie.secure;
+  }
+
+  #verified(raw: string): CookieFound | undefined {
+    const value = raw.length > MAX_VALUE_LENGTH ? '' : this.#unsigned(raw);
+    if (value === undefined) {
+      this.#warn('BAD_SIGNATURE');
+      return undefined;
+    }
+    if (ID.test(value)) return { id: value, sentS: undefined };
+    const [, id, time] = ID_AND_TIME.exec(value) ?? [];
+    if (id !== undefined && time !== undefined) return { id, sentS: parseInt(time, 36) };
+    this.#warn('MALFORMED_COOKIE');
+    return undefined;
+  }
+
+  #unsigned(raw: string): string | undefined {
+    if (this.#secrets.length === 0) return raw;
+    for (const secret of this.#secrets) {
+      const value = unsign(raw, secret);
+      if (value !== false) return value;
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,273 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { ClusterError, type Manager, type Session } from '@cluster/core';
+import type { Clock } from '@cluster/core/driver';
+import { accessOf, labelOf } from './access.js';
+import type { HttpSession, SessionMethods } from './http-session.js';
+import type { Settings } from './options.js';
+import { holdBack, type Commit } from './response-gate.js';
+import type { SessionCookie } from './session-cookie.js';
+import { FACE, Face, isStored, keepOf, type Actions } from './session-methods.js';
+import { debug, type Warn } from './warnings.js';
+
+/** What all requests of one `session` share. */
+export interface Site {
+  readonly manager: Manager;
+  readonly clock: Clock;
+  readonly jar: SessionCookie;
+  readonly cookieFace: SessionMethods['cookie'];
+  readonly access: Settings['access'];
+  readonly onStoreError: Settings['onStoreError'];
+  readonly warn: Warn;
+}
+
+/** How long a handler whose client has left may keep the session. */
+export const LEFT_GRACE_MS = 5_000;
+
+/** Why `req.session` is an empty one that is never stored, although there is a cookie; also the warning when it is changed. */
+type Detached = 'MOVED' | 'NOT_LOOKED_UP' | 'STORE_DOWN';
+
+type Next = (error?: unknown) => void;
+
+const ignored = () => { /* the session is given up: what comes of it changes nothing for the request */ };
+
+function onClose(this: ServerResponse): void { turnOf(this.req)?.left(); }
+
+const TURN = Symbol('turn');
+
+/** The turn of a request that has passed `session`. */
+export const turnOf = (req: IncomingMessage): Turn | undefined => (req as { [TURN]?: Turn })[TURN];
+
+/** One request's use of its session, from the cookie to the acknowledged change. */
+export class Turn implements Commit, Actions {
+  #handle: Session | undefined;
+  /** The id that the browser has and the store knows. */
+  #cookieId: string | undefined;
+  #cookieSentS: number | undefined;
+  #detached: Detached | undefined;
+  #finding: AbortController | undefined;
+  /** A method of the session that is under way; the response waits for it. */
+  #running: Promise<void> | undefined;
+  /** Of `req.session = null`, which has nobody else to tell. */
+  #failure: { readonly error: unknown } | undefined;
+  #cancelGrace: (() => void) | undefined;
+  #gated = false;
+  #used = false;
+  #flushed = false;
+  /** The present handle has been sent or released. */
+  #over = false;
+  #cleared = false;
+  #left = false;
+
+  constructor(readonly site: Site, readonly req: IncomingMessage, readonly res: ServerResponse) {
+    (req as { [TURN]?: Turn })[TURN] = this;
+  }
+
+  /** Finds the session that the cookie names, then calls `next`; `gone` instead, when the client has left meanwhile. */
+  open(next: Next, gone: () => void): void {
+    const { site, req, res } = this;
+    const cookie = site.jar.read(req);
+    if (cookie === undefined) {
+      next();
+      return;
+    }
+    let access;
+    try {
+      access = accessOf(req, site.access);
+    } catch (error) {
+      next(error);
+      return;
+    }
+    if (access === undefined) {
+      this.#detached = 'NOT_LOOKED_UP';
+      next();
+      return;
+    }
+    res.on('close', onClose);
+    const label = labelOf(req);
+    // A snapshot waits for nobody, so there is no place in a queue to give up.
+    if (access === 'exclusive') this.#finding = new AbortController();
+    const options = this.#finding === undefined ? { access, label } : { access, label, signal: this.#finding.signal };
+    site.manager.findSession(cookie.id, options).then(
+      (session) => { if (this.#found(session, cookie.sentS, access === 'exclusive')) next(); else gone(); },
+      (error: unknown) => { if (this.#left) gone(); else if (this.#lost(error)) next(); else next(error); },
+    );
+  }
+
+  #found(session: Session | undefined, sentS: number | undefined, locked: boolean): boolean {
+    this.#finding = undefined;
+    if (session === undefined) {
+      debug('%s: the id in the cookie is unknown or has expired', this.req.method);
+      return !this.#left;
+    }
+    this.#handle = this.#dressed(session);
+    if (this.#left) {
+      this.#giveUp(session);
+      return false;
+    }
+    this.#cookieId = session.id;
+    this.#cookieSentS = sentS;
+    if (locked || this.site.jar.isDue(sentS)) this.#gate();
+    return true;
+  }
+
+  /** True if the request goes on without its session. */
+  #lost(error: unknown): boolean {
+    if (ClusterError.is(error, 'CLUSTER_MOVED')) this.#detached = 'MOVED';
+    else if (this.site.onStoreError === 'anonymous' && (ClusterError.is(error, 'CLUSTER_UNAVAILABLE') || ClusterError.is(error, 'CLUSTER_UNKNOWN_OUTCOME'))) this.#detached = 'STORE_DOWN';
+    debug('%s: no session: %s', this.req.method, this.#detached ?? 'error');
+    return this.#detached !== undefined;
+  }
+
+  /** What `req.session` shows; made when it is first asked for. */
+  get session(): HttpSession {
+    if (!this.#used || this.#handle === undefined) this.#use();
+    // `#use` has made one, and every handle here was dressed with the methods.
+    return this.#handle as HttpSession;
+  }
+
+  #use(): void {
+    this.#used = true;
+    if (this.#handle === undefined) {
+      this.#handle = this.#dressed(this.site.manager.createSession());
+      this.#over = false;
+    }
+    // Too late for a cookie, and for a change: the handle is ended, so that a change throws.
+    if (this.#flushed || (!this.#gated && this.res.headersSent)) this.#giveUp(this.#handle);
+    else this.#gate();
+  }
+
+  /** @throws ClusterError CLUSTER_BAD_OPTION for anything but null */
+  assign(value: unknown): void {
+    if (value === this.#handle && value !== undefined) return;
+    if (value !== null) throw new ClusterError('CLUSTER_BAD_OPTION', `req.session: expected null, which ends the session, found ${typeof value}; set attributes on it`);
+    this.destroy().catch((error: unknown) => { this.#failure = { error }; });
+  }
+
+  begin(): Promise<void> | undefined {
+    this.#flushed = true;
+    this.#cancelGrace?.();
+    if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
+    return this.#running === undefined ? this.#send() : this.#running.then(() => this.#send());
+  }
+
+  #send(): Promise<void> | undefined {
+    const handle = this.#handle;
+    if (handle === undefined || this.#over) return undefined;
+    this.#over = true;
+    const { manager, warn } = this.site;
+    if (isStored(handle)) {
+      const sent = manager.sendSession(handle);
+      if (this.#used) return sent;
+      // Nobody has looked at it, so nothing can have changed and there is nothing to acknowledge.
+      sent.catch(ignored);
+      return undefined;
+    }
+    const isEmpty = Object.keys(handle).length === 0;
+    if (!isEmpty && this.#detached === undefined) return manager.sendSession(handle);
+    if (!isEmpty && this.#detached !== undefined) warn(this.#detached);
+    this.#giveUp(handle);
+    return undefined;
+  }
+
+  cookie(): string | undefined {
+    const { site, req } = this;
+    const handle = this.#handle;
+    if (handle !== undefined && this.#detached === undefined && isStored(handle)) {
+      return handle.id !== this.#cookieId || site.jar.isDue(this.#cookieSentS) ? site.jar.header(req, handle.id) : undefined;
+    }
+    return this.#cleared ? site.jar.cleared(req) : undefined;
+  }
+
+  /** The client has left, or everything has been sent. */
+  left(): void {
+    if (this.#flushed || this.#over) return;
+    this.#left = true;
+    this.#finding?.abort();
+    const handle = this.#handle;
+    if (handle === undefined) return;
+    if (this.#used) this.#cancelGrace = this.site.clock.timer(() => { this.#giveUp(handle); }, LEFT_GRACE_MS);
+    else if (!this.#gated) this.#giveUp(handle);
+  }
+
+  save(): Promise<void> {
+    return this.#run(async (handle) => {
+      if (this.#detached === undefined) await this.#orGiveUp(handle, this.site.manager.sendSession(handle, { release: false }));
+    });
+  }
+
+  reload(): Promise<void> {
+    return this.#run((handle) => this.site.manager.reloadSession(handle));
+  }
+
+  release(): Promise<void> {
+    return this.#run(async () => { await this.#send(); });
+  }
+
+  regenerate(options: unknown): Promise<void> {
+    return this.#run(async (old) => {
+      const keep = keepOf(options);
+      const { manager } = this.site;
+      if (isStored(old)) {
+        const next = this.#handle = this.#dressed(await this.#orGiveUp(old, manager.changeSessionId(old)));
+        for (const name of Object.keys(next)) if (keep !== true && !keep.includes(name)) next.delete(name);
+      } else {
+        const next = this.#handle = this.#dressed(manager.createSession());
+        for (const name of Object.keys(old)) if (keep === true || keep.includes(name)) next.set(name, old.get(name));
+        manager.releaseSession(old).catch(ignored);
+      }
+    });
+  }
+
+  destroy(): Promise<void> {
+    return this.#run(async (handle) => {
+      if (this.#detached === 'MOVED') throw new ClusterError('CLUSTER_MOVED', 'the session goes on under another id, so it was not ended; repeat the request with the present cookie');
+      if (this.#detached === 'STORE_DOWN') throw new ClusterError('CLUSTER_UNAVAILABLE', 'the store could not be reached, so the session was not ended');
+      this.#handle = undefined;
+      const { manager } = this.site;
+      try {
+        if (!isStored(handle)) return;
+        const outcome = await manager.removeSession(handle.id);
+        if (outcome === 'moved') throw new ClusterError('CLUSTER_MOVED', 'the session goes on under another id, so it was not ended; repeat the request with the present cookie');
+        this.#cleared = this.#cookieId !== undefined;
+      } finally {
+        manager.releaseSession(handle).catch(ignored);
+      }
+    });
+  }
+
+  /** One after the other, each on the handle that the one before left. */
+  #run(work: (handle: Session) => Promise<void>): Promise<void> {
+    const onHandle = () => work(this.session);
+    const run = this.#running === undefined ? onHandle() : this.#running.then(onHandle, onHandle);
+    this.#running = run;
+    const settled = () => { if (this.#running === run) this.#running = undefined; };
+    run.then(settled, settled);
+    return run;
+  }
+
+  /** A handle whose change was refused or is unknown has ended; the response is then the application's. */
+  async #orGiveUp<T>(handle: Session, work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      this.#giveUp(handle);
+      throw error;
+    }
+  }
+
+  #giveUp(handle: Session): void {
+    this.#over = true;
+    this.site.manager.releaseSession(handle).catch(ignored);
+  }
+
+  #gate(): void {
+    if (this.#gated) return;
+    this.#gated = true;
+    holdBack(this.res, this);
+  }
+
+  #dressed(session: Session): Session {
+    Reflect.set(session, FACE, new Face(this, this.site.cookieFace));
+    return session;
+  }
+}
