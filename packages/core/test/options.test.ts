@@ -1,0 +1,81 @@
+import { describe, it, expect } from '@jest/globals';
+import { systemClock } from '../src/clock.js';
+import { ClusterError } from '../src/errors.js';
+import { count, managerOptions, milliseconds, name, oneOf, resolveOptions, type OptionSpec } from '../src/options.js';
+
+const specs = {
+  url: { default: undefined, required: true, expected: 'a URL', accepts: (value: unknown) => typeof value === 'string', meaning: 'Where.' } satisfies OptionSpec<string | undefined>,
+  secret: { default: 'none', secret: true, expected: '8 characters or more', accepts: (value: unknown) => String(value).length >= 8, meaning: 'Signs.' },
+  waitMs: milliseconds(500, 'How long.', 10),
+  retries: count(3, 'How often.', 1),
+  mode: oneOf(['fast', 'safe'], 'How.'),
+  owner: name(undefined, 'Who.'),
+};
+
+function refusal(given: object | undefined): string {
+  try {
+    resolveOptions('ShopStore', specs, given);
+  } catch (error) {
+    if (ClusterError.is(error, 'CLUSTER_BAD_OPTION')) return error.message;
+    throw error;
+  }
+  return 'accepted';
+}
+
+describe('resolveOptions', () => {
+  it('fills in defaults, also for an explicit undefined, and freezes', () => {
+    const resolved = resolveOptions('ShopStore', specs, { url: 'x', waitMs: undefined, retries: 9 });
+    expect(resolved).toEqual({ url: 'x', secret: 'none', waitMs: 500, retries: 9, mode: 'fast', owner: undefined });
+    expect(Object.isFrozen(resolved)).toBe(true);
+  });
+
+  it('names every problem at once, with what was expected and found', () => {
+    expect(refusal({ waitMs: '2s', mode: 'quick', wiatMs: 5 })).toBe(
+      "ShopStore: url is required: expected a URL; waitMs: expected a whole number of ms from 10 to 2147483647, found '2s'; "
+      + "mode: expected one of 'fast', 'safe', found 'quick'; wiatMs: no such option; known are url, secret, waitMs, retries, mode, owner");
+  });
+
+  it('never shows a secret, and cuts what is long', () => {
+    expect(refusal({ url: 'x', secret: 'hunter2' })).toBe('ShopStore: secret: expected 8 characters or more, found a string');
+    expect(refusal({ url: 'x', mode: 'y'.repeat(10_000) }).length).toBeLessThan(150);
+  });
+
+  it.each([null, 'redis://', 7])('refuses %p in place of an object', (given) => {
+    // Such values reach it from JavaScript.
+    expect(refusal(given as unknown as object)).toMatch(/^ShopStore: expected an object of options, found /);
+  });
+
+  it('is not misled by names that every object has', () => {
+    expect(refusal({ url: 'x', constructor: 1 })).toMatch(/constructor: no such option/);
+    expect(refusal(JSON.parse('{"url":"x","__proto__":{"mode":"safe"}}') as object)).toMatch(/__proto__: no such option/);
+  });
+});
+
+describe('kinds of options', () => {
+  it.each([
+    ['milliseconds', milliseconds(1, '', 1), [1, 2_147_483_647], [0, -1, 1.5, NaN, Infinity, 2_147_483_648, '5', null, 5n]],
+    ['count', count(1, '', 1), [1, Number.MAX_SAFE_INTEGER], [0, 1.5, NaN, 2 ** 53, '5', null]],
+    ['oneOf', oneOf(['a', 'b'], ''), ['a', 'b'], ['c', '', null, ['a']]],
+    ['name', name('x', ''), ['a', 'A-z_9', 'a'.repeat(64)], ['', 'a.b', 'a b', 'ä', 'a\n', 'a'.repeat(65), 7, null]],
+    ['maxInMemory', managerOptions.maxInMemory, [{}, { sessions: 1 }, { sessions: 1, bytes: 1 }], [{ sessions: 0 }, { byte: 1 }, { bytes: '1' }, null, 5]],
+    ['codec', managerOptions.codec, [managerOptions.codec.default], [{}, null, { encode: () => '', decode: () => '' }]],
+    ['clock', managerOptions.clock, [systemClock], [{}, Date, null]],
+  ])('%s accepts and refuses', (_, spec, accepted, refused) => {
+    for (const value of accepted) expect([value, spec.accepts(value)]).toEqual([value, true]);
+    for (const value of refused) expect([value, spec.accepts(value)]).toEqual([value, false]);
+  });
+});
+
+describe('managerOptions', () => {
+  it.each(Object.entries(managerOptions))('%s has a default that it accepts itself, and a meaning', (_, spec: OptionSpec<unknown>) => {
+    expect(spec.accepts(spec.default)).toBe(true);
+    expect(spec.meaning).toMatch(/\.$/);
+    expect(spec.expected).not.toBe('');
+  });
+
+  it('needs none', () => {
+    expect(resolveOptions('Manager', managerOptions, undefined)).toMatchObject({
+      context: 'default', idleTimeoutMs: 1_800_000, lockTimeoutMs: 15_000, leaseMs: 10_000, readLeaseMs: 200, affinity: 'auto', onConflict: 'merge',
+    });
+  });
+});
