@@ -68,7 +68,7 @@ const everything = [
   }],
   ['docs', () => {
     jest(under('test/docs'));
-    node('--conditions=@cluster/source', '--import', './scripts/ts-register.mjs', 'scripts/docs.ts');
+    node('--conditions=@cluster/source', '--import', './scripts/ts-register.mjs', 'scripts/gen-docs.ts');
   }],
 ];
 
