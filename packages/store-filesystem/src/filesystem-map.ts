@@ -1,0 +1,140 @@
+import * as promises from 'node:fs/promises';
+import { join } from 'node:path';
+import { ClusterError } from '@cluster/core';
+import { Clock, type DriverContext, type Entry, type Found, type Message, type SessionMap } from '@cluster/core/driver';
+import { KeyFolder, type Disk, type Volume } from './key-folder.js';
+import { preparePlace, type Place } from './place.js';
+import { expiresMsOf, folderName, keyOfFolder, parseRevision, revisionText, shardOf } from './revision.js';
+import { Signals } from './signals.js';
+import { Sweeper } from './sweeper.js';
+
+export interface FilesystemMapOptions {
+  readonly directory: string;
+  readonly sweepIntervalMs: number;
+  readonly allowNetworkMounts: boolean;
+  readonly clock?: Clock;
+  readonly disk?: Disk;
+}
+
+/** At most this many keys are looked at in one sweep; the next one goes on behind them. */
+const MAX_SWEPT_LOOKS = 20_000;
+
+interface Running {
+  readonly place: Place;
+  readonly volume: Volume;
+  readonly signals: Signals;
+  readonly sweeper: Sweeper;
+}
+
+/** A map whose keys are folders; see key-folder.ts. Times are of the host's wall clock. */
+export class FilesystemMap implements SessionMap {
+  readonly capabilities;
+  readonly #options: FilesystemMapOptions;
+  readonly #pending = new Set<Promise<unknown>>();
+  #running: Running | undefined;
+  #sweptShard = 0;
+
+  constructor(options: FilesystemMapOptions) {
+    this.#options = options;
+    // Elsewhere a paused process with a full backlog refuses connections like a dead one; on a shared mount so does another host.
+    const proves = process.platform === 'linux' && !options.allowNetworkMounts;
+    this.capabilities = { rollback: false, durability: 'power', gone: proves ? 'dead' : 'unknown' } as const;
+  }
+
+  async start(context: DriverContext): Promise<void> {
+    const { directory, allowNetworkMounts, sweepIntervalMs, clock = Clock.system, disk = promises } = this.#options;
+    const place = await preparePlace(directory, context.context, allowNetworkMounts);
+    const volume: Volume = {
+      disk, making: place.making, unreadable: place.unreadable, wallMs: () => clock.wallMs(), randomHex: (bytes) => clock.randomHex(bytes),
+      later: (work) => { this.#later(work); },
+    };
+    const signals = new Signals({ folder: place.sockets, context, clock, provesDeath: this.capabilities.gone === 'dead' });
+    await signals.open();
+    const sweeper = new Sweeper({
+      leadership: new KeyFolder(volume, join(place.root, 'sweeper'), 'sweeper'), instanceId: context.instanceId,
+      place, clock, intervalMs: sweepIntervalMs, signals, sweep: (limit) => this.sweep(limit),
+    });
+    this.#running = { place, volume, signals, sweeper };
+    sweeper.start();
+  }
+
+  async stop(): Promise<void> {
+    if (this.#running === undefined) return;
+    const { sweeper, signals } = this.#running;
+    await sweeper.stop();
+    await signals.close();
+    while (this.#pending.size > 0) await Promise.allSettled(this.#pending);
+    this.#running = undefined;
+  }
+
+  async get(key: string): Promise<Found | undefined> {
+    const { record } = await this.#folder(key).newest();
+    if (record === undefined || this.#isOver(record.revision.id)) return undefined;
+    return { value: record.value, revision: revisionText(record.revision) };
+  }
+
+  async compareAndSet(key: string, expected: string | undefined, { value, lifetimeMs }: Entry): Promise<string | undefined> {
+    const folder = this.#folder(key);
+    const expiresMs = this.#started().volume.wallMs() + lifetimeMs;
+    const before = expected === undefined ? (await folder.newest()).record?.revision : parseRevision(expected);
+    // An expired revision counts as none: nothing follows it that expects it, and what expects none may follow it.
+    if (expected !== undefined && before === undefined) return undefined;
+    if (before !== undefined && this.#isOver(before.id) === (expected !== undefined)) return undefined;
+    const revision = before === undefined ? await folder.create(value, expiresMs) : await folder.append(before, value, expiresMs);
+    return revision && revisionText(revision);
+  }
+
+  signal(instanceId: string, message: Message): Promise<boolean> {
+    return this.#started().signals.signal(instanceId, message);
+  }
+
+  async sweep(limit: number): Promise<number> {
+    const { place } = this.#started();
+    let swept = 0;
+    let looks = 0;
+    for (let shards = 0; shards < place.shards.length; shards++) {
+      const shard = place.shards[this.#sweptShard] ?? '';
+      for (const folder of await promises.readdir(shard)) {
+        if (swept >= limit || looks++ >= MAX_SWEPT_LOOKS) return swept;
+        if (await this.#folder(keyOfFolder(folder)).sweep().catch(skipUnreadable)) swept++;
+      }
+      this.#sweptShard = (this.#sweptShard + 1) % place.shards.length;
+    }
+    return swept;
+  }
+
+  async* keys(): AsyncGenerator<string> {
+    for (const shard of this.#started().place.shards) {
+      for (const folder of await promises.readdir(shard)) {
+        const key = keyOfFolder(folder);
+        const found = await this.get(key).catch(skipUnreadable);
+        if (found !== undefined) yield key;
+      }
+    }
+  }
+
+  #folder(key: string): KeyFolder {
+    const { place, volume } = this.#started();
+    return new KeyFolder(volume, join(place.keys, shardOf(key), folderName(key)), key);
+  }
+
+  #isOver(id: string): boolean {
+    return expiresMsOf(id) <= this.#started().volume.wallMs();
+  }
+
+  #started(): Running {
+    if (this.#running === undefined) throw new ClusterError('CLUSTER_STOPPED', 'The filesystem store is not running');
+    return this.#running;
+  }
+
+  #later(work: Promise<unknown>): void {
+    const done = work.catch(() => undefined).finally(() => this.#pending.delete(done));
+    this.#pending.add(done);
+  }
+}
+
+/** Files that cannot be read stay where they are, and are no reason to skip the others; who asks for that key is told. */
+function skipUnreadable(error: unknown): false {
+  if (ClusterError.is(error, 'CLUSTER_UNREADABLE') || ClusterError.is(error, 'CLUSTER_FOREIGN_VERSION')) return false;
+  throw error;
+}

@@ -1,0 +1,2 @@
+export { FilesystemStore } from './filesystem-store.js';
+export type { FilesystemStoreOptions } from './options.js';

@@ -1,0 +1,105 @@
+import { constants } from 'node:fs';
+import * as disk from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { dirname, join, resolve } from 'node:path';
+import { ClusterError } from '@cluster/core';
+import { codeOf, dropFile, refused, syncFolder, writeBody } from './disk.js';
+import { LAYOUT_VERSION, MAGIC } from './record-file.js';
+import { folderName } from './revision.js';
+
+/** The folders of one context, all of them there and on the disk. */
+export interface Place {
+  readonly root: string;
+  readonly keys: string;
+  readonly shards: readonly string[];
+  readonly making: string;
+  readonly sockets: string;
+  readonly unreadable: string;
+}
+
+// Types as statfs(2) gives them, of file systems that several hosts or kernels may share.
+const SHARED_TYPES = new Map([
+  [0x6969, 'NFS'], [0xff534d42, 'SMB'], [0xfe534d42, 'SMB'], [0x517b, 'SMB'], [0x65735546, 'FUSE'], [0x01021997, '9p'], [0x6a656a63, 'virtiofs'],
+  [0x00c36400, 'Ceph'], [0x5346414f, 'AFS'], [0x0bd00bd0, 'Lustre'], [0x01161970, 'GFS2'], [0x7461636f, 'OCFS2'], [0x47504653, 'GPFS'],
+  [0x786f4256, 'vboxsf'], [0xbacbacbc, 'vmhgfs'], [0x73757245, 'Coda'], [0x564c, 'NCP'],
+]);
+
+const badDirectory = (directory: string, found: string, cause?: unknown) => new ClusterError('CLUSTER_BAD_OPTION',
+  `FilesystemStore: directory: expected a folder on a local disk that this process may write to, found ${found}: ${directory}`, { cause });
+
+const meanings: Readonly<Record<string, string>> = {
+  EEXIST: 'a file', ENOTDIR: 'a file', EACCES: 'one without permission', EPERM: 'one without permission or hard links',
+  EROFS: 'a read-only file system', ENOTSUP: 'a file system without hard links', EOPNOTSUPP: 'a file system without hard links',
+  ENAMETOOLONG: 'a path that is too long', ELOOP: 'a loop of symbolic links',
+};
+
+function describe(directory: string, error: unknown): ClusterError {
+  if (error instanceof ClusterError) return error;
+  const meaning = meanings[codeOf(error)];
+  return meaning === undefined ? refused(directory, error) : badDirectory(directory, meaning, error);
+}
+
+/** What the type of a file system says against a store on it; undefined: nothing. */
+export const sharedTypeName = (type: number): string | undefined => SHARED_TYPES.get(type >>> 0);
+
+async function refuseSharedMount(directory: string): Promise<void> {
+  // The numbers mean this on Linux only.
+  if (process.platform !== 'linux') return;
+  const shared = sharedTypeName((await disk.statfs(directory)).type);
+  if (shared !== undefined) throw badDirectory(directory, `a ${shared} mount (allowNetworkMounts accepts it, for one host)`);
+}
+
+async function makeDurably(path: string): Promise<void> {
+  const first = await disk.mkdir(path, { recursive: true, mode: 0o700 });
+  if (first === undefined) return;
+  for (let parent = dirname(path); parent.length >= dirname(first).length; parent = dirname(parent)) {
+    await syncFolder(disk, parent);
+    if (parent === dirname(parent)) break;
+  }
+}
+
+async function checkLayout(place: Place): Promise<void> {
+  const mark = `${MAGIC} ${LAYOUT_VERSION}\n`;
+  const path = join(place.root, 'layout');
+  const draft = join(place.making, `layout-${randomBytes(8).toString('hex')}`);
+  try {
+    await writeBody(disk, draft, Buffer.from(mark));
+    await disk.link(draft, path).catch((error: unknown) => { if (codeOf(error) !== 'EEXIST') throw error; });
+  } finally {
+    await dropFile(disk, draft);
+  }
+  await syncFolder(disk, place.root);
+  const found = await disk.readFile(path, 'utf8');
+  if (found !== mark) {
+    throw new ClusterError('CLUSTER_FOREIGN_VERSION', `${path}: expected '${mark.trim()}', found '${found.slice(0, 60).trim()}'`);
+  }
+}
+
+/**
+ * Makes and checks the folders of a context.
+ * @throws ClusterError CLUSTER_BAD_OPTION if the directory cannot hold a store, CLUSTER_FOREIGN_VERSION if it holds one of
+ * another layout, CLUSTER_UNAVAILABLE if the disk is full
+ */
+export async function preparePlace(directory: string, context: string, allowNetworkMounts: boolean): Promise<Place> {
+  const root = join(resolve(directory), folderName(context));
+  const keys = join(root, 'keys');
+  const place: Place = {
+    root, keys, making: join(root, 'making'), sockets: join(root, 'sockets'), unreadable: join(root, 'unreadable'),
+    shards: Array.from({ length: 256 }, (_, index) => join(keys, index.toString(16).padStart(2, '0'))),
+  };
+  if (process.platform === 'win32') throw badDirectory(directory, 'Windows, where folders cannot be synced');
+  try {
+    await makeDurably(resolve(directory));
+    if (!allowNetworkMounts) await refuseSharedMount(directory);
+    await makeDurably(keys);
+    for (const folder of [place.making, place.sockets, place.unreadable, ...place.shards]) {
+      await disk.mkdir(folder, { mode: 0o700 }).catch((error: unknown) => { if (codeOf(error) !== 'EEXIST') throw error; });
+    }
+    await syncFolder(disk, keys);
+    await disk.access(keys, constants.W_OK | constants.X_OK);
+    await checkLayout(place);
+  } catch (error) {
+    throw describe(directory, error);
+  }
+  return place;
+}

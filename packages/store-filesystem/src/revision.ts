@@ -1,0 +1,89 @@
+/**
+ * One content of a key. Its bytes are a *body*, a file under a name that is never used again (`id`); what makes it revision n
+ * is a *slot*, a second name of the same file: `<n>~<id of the revision before>`. See key-folder.ts for why.
+ */
+export interface Revision {
+  readonly number: number;
+  /** Random digits, a dot, and the time at which this content expires. */
+  readonly id: string;
+  /** `id` of the revision before; the first one names itself. */
+  readonly base: string;
+  /** `base` of the revision before, by which its slot is found; `-` for the first one. */
+  readonly beforeBase: string;
+}
+
+export interface Slot {
+  readonly number: number;
+  readonly base: string;
+}
+
+const ID = '[0-9a-f]{16}\\.[0-9a-z]{1,11}';
+const NUMBER = '[1-9][0-9]{0,14}';
+const revisionPattern = new RegExp(`^(${NUMBER})~(${ID})~(${ID})~(${ID}|-)$`);
+const slotPattern = new RegExp(`^(${NUMBER})~(${ID})$`);
+
+/** Makes a name for new content. */
+export const newId = (randomHex: (bytes: number) => string, expiresMs: number): string =>
+  `${randomHex(8)}.${Math.ceil(Math.min(expiresMs, Number.MAX_SAFE_INTEGER)).toString(36)}`;
+
+/** Wall clock time at which the content of this name expires. */
+export const expiresMsOf = (id: string): number => parseInt(id.slice(id.indexOf('.') + 1), 36);
+
+export const firstRevision = (id: string): Revision => ({ number: 1, id, base: id, beforeBase: '-' });
+
+export const successor = (before: Revision, id: string): Revision =>
+  ({ number: before.number + 1, id, base: before.id, beforeBase: before.base });
+
+export const slotName = (number: number, base: string): string => `${number}~${base}`;
+
+export const revisionText = ({ number, id, base, beforeBase }: Revision): string => `${number}~${id}~${base}~${beforeBase}`;
+
+/** Undefined if this is no revision that {@link revisionText} made. */
+export function parseRevision(text: string): Revision | undefined {
+  const [, number, id, base, beforeBase] = revisionPattern.exec(text) ?? [];
+  if (number === undefined || id === undefined || base === undefined || beforeBase === undefined) return undefined;
+  return { number: Number(number), id, base, beforeBase };
+}
+
+/** Undefined if the file name is not that of a slot. */
+export function parseSlot(name: string): Slot | undefined {
+  const [, number, base] = slotPattern.exec(name) ?? [];
+  return number === undefined || base === undefined ? undefined : { number: Number(number), base };
+}
+
+/** The slots among the names of a key's folder, oldest first. */
+export const slotsIn = (names: readonly string[]): Slot[] =>
+  names.flatMap((name) => parseSlot(name) ?? []).sort((a, b) => a.number - b.number);
+
+/** The newest slot that counts: only one whose base is still there does. */
+export function newestSlot(names: readonly string[]): Slot | undefined {
+  const present = new Set(names);
+  return slotsIn(names).findLast((slot) => present.has(slot.base));
+}
+
+/**
+ * A key as the name of a folder, at most 252 characters: the same for no two keys also where file names ignore case, and
+ * never `.`, `..` or hidden. Capital letters become small ones, and a suffix says which.
+ */
+export function folderName(key: string): string {
+  const hidden = key.startsWith('.') ? '~' : '';
+  if (!/[A-Z]/.test(key)) return hidden + key;
+  let capitals = 0n;
+  for (const letter of key) capitals = (capitals << 1n) | (letter >= 'A' && letter <= 'Z' ? 1n : 0n);
+  return `${hidden}${key.toLowerCase()}~${capitals.toString(16)}`;
+}
+
+/** The key that {@link folderName} made a name of. */
+export function keyOfFolder(folder: string): string {
+  const [small = '', capitals] = folder.replace(/^~/, '').split('~');
+  if (capitals === undefined) return small;
+  const bits = BigInt(`0x${capitals}`).toString(2).padStart(small.length, '0');
+  return [...small].map((letter, index) => (bits[index] === '1' ? letter.toUpperCase() : letter)).join('');
+}
+
+/** Which of 256 folders a key's folder is in: FNV-1a, two hex digits. */
+export function shardOf(key: string): string {
+  let hash = 0x811c9dc5;
+  for (let index = 0; index < key.length; index++) hash = Math.imul(hash ^ key.charCodeAt(index), 0x01000193);
+  return (hash >>> 24).toString(16).padStart(2, '0');
+}
