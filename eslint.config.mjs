@@ -11,6 +11,8 @@ const typed = {
   rules: {
     // A number in a text is read as it is meant; the rule stays for objects, which print as [object Object].
     '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
+    // What was caught is rejected again as it came.
+    '@typescript-eslint/prefer-promise-reject-errors': ['error', { allowThrowingUnknown: true }],
     // A method may be declared async for its contract: what it throws then rejects.
     '@typescript-eslint/require-await': 'off',
     'max-lines': ['error', { max: 300, skipBlankLines: true, skipComments: true }],

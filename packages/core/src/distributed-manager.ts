@@ -92,12 +92,12 @@ export class DistributedManager implements Manager {
       const access = accessOf(options);
       const key = this.#keyOf(id);
       if (this.#isServing() && options.signal?.aborted !== true) {
-        const session = access === 'snapshot' ? this.#turns.snapshotNow(id, key, options.label) : this.#turns.exclusiveNow(id, key, options.label);
+        const session = this.#findNow(id, key, access, options.label);
         if (session !== undefined) return Promise.resolve(session);
       }
       return this.#find(id, key, access, options);
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
   }
 
@@ -108,7 +108,7 @@ export class DistributedManager implements Manager {
       if (turn.access === 'new' && !this.#isServing()) return this.#ready().then(() => this.#turns.send(turn, !release));
       return this.#turns.send(turn, !release);
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
   }
 
@@ -126,7 +126,7 @@ export class DistributedManager implements Manager {
     const engine = this.#engine;
     const { storeTimeoutMs } = this.#options;
     const key = this.#keyOf(id);
-    const answer = await this.#turns.remove(key, undefined, 'removed', engine.now() + storeTimeoutMs).catch((error: unknown) => { throw unavailable(error); });
+    const answer = await this.#turns.records.remove(key, undefined, 'removed', engine.now() + storeTimeoutMs).catch((error: unknown) => { throw unavailable(error); });
     const slot = engine.slots.get(key);
     if (slot !== undefined) engine.dropRemoved(slot);
     if (answer.kind === 'fenced') return 'moved';
@@ -176,10 +176,26 @@ export class DistributedManager implements Manager {
     return this;
   }
 
+  #findNow(id: string, key: string, access: 'exclusive' | 'snapshot', label: string | undefined): Session | undefined {
+    const { finding } = this.#turns;
+    if (access === 'snapshot') {
+      const content = finding.contentNow(key);
+      return content && this.#turns.openSnapshot(id, key, content, label);
+    }
+    const place = finding.lockNow(key, label);
+    return place && this.#turns.openExclusive(id, place, label);
+  }
+
   async #find(id: string, key: string, access: 'exclusive' | 'snapshot', options: FindOptions): Promise<Session | undefined> {
-    const asking = this.#turns.asking(options);
+    const { finding } = this.#turns;
+    const asking = finding.asking(options);
     await this.#ready();
-    return access === 'snapshot' ? this.#turns.snapshot(id, key, asking) : this.#turns.exclusive(id, key, asking);
+    if (access === 'snapshot') {
+      const content = await finding.content(key, asking);
+      return content && this.#turns.openSnapshot(id, key, content, options.label);
+    }
+    const place = await finding.lock(key, asking);
+    return place && this.#turns.openExclusive(id, place, options.label);
   }
 
   #keyOf(id: string): string { return `${this.context}.s.${digestOf(id)}`; }
@@ -227,7 +243,7 @@ const stopped = (): ClusterError => new ClusterError('CLUSTER_STOPPED', 'this ma
 
 function accessOf({ access = 'exclusive', waitMs }: FindOptions): 'exclusive' | 'snapshot' {
   if (access !== 'exclusive' && access !== 'snapshot') {
-    throw new ClusterError('CLUSTER_BAD_OPTION', `findSession: access: expected 'exclusive' or 'snapshot', found '${String(access)}'`);
+    throw new ClusterError('CLUSTER_BAD_OPTION', `findSession: access: expected 'exclusive' or 'snapshot', found '${access}'`);
   }
   if (waitMs !== undefined && !(Number.isFinite(waitMs) && waitMs >= 0)) {
     throw new ClusterError('CLUSTER_BAD_OPTION', `findSession: waitMs: expected a number of ms from 0 up, found ${String(waitMs)}`);

@@ -31,7 +31,8 @@ export class Events {
   }
 
   emit<E extends keyof ManagerEvents>(event: E, value: ManagerEvents[E]): void {
-    for (const listener of this.#emitter.listeners(event)) {
+    // Only `on` above adds listeners.
+    for (const listener of this.#emitter.listeners(event) as ((event: ManagerEvents[E]) => void)[]) {
       try {
         listener(value);
       } catch (error) {

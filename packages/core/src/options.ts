@@ -39,7 +39,7 @@ export function resolveOptions<S extends OptionSpecs>(owner: string, specs: S, g
     throw new ClusterError('CLUSTER_BAD_OPTION', `${owner}: expected an object of options, found ${shown(given)}`);
   }
   const values = new Map(Object.entries(given ?? {}).filter(([, value]) => value !== undefined));
-  for (const [name, spec] of Object.entries(specs)) {
+  for (const [name, spec] of Object.entries<OptionSpec<unknown>>(specs)) {
     const value = values.get(name);
     if (!values.has(name)) {
       if (spec.required === true) problems.push(`${name} is required: expected ${spec.expected}`);

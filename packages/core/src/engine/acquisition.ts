@@ -24,6 +24,16 @@ const JITTER = 0.25;
 const OWN_ROUNDS = 8;
 const ENDED_KEPT = 10_000;
 
+/** What the rounds of one acquisition have shown so far. */
+interface Past {
+  /** The grant to take over from, in the next round. */
+  from: string | undefined;
+  /** The holder that was asked last. */
+  asked: Claim | undefined;
+  takenFrom: { readonly holder: Claim; readonly evidence: Evidence } | undefined;
+  failingSinceMs: number | undefined;
+}
+
 type Evidence = 'dead' | 'disconnected' | 'silence';
 
 /** Takes sessions from the store, and from their holders: asks live ones, ends the leases of dead ones. */
@@ -48,51 +58,51 @@ export class Acquisition {
    */
   async acquire(slot: Slot, asking: Asking): Promise<Gotten> {
     const { engine } = this;
-    let from: string | undefined;
-    let takenFrom: { holder: Claim; evidence: Evidence } | undefined;
-    let asked: Claim | undefined;
-    let failingSinceMs: number | undefined;
+    const past: Past = { from: undefined, asked: undefined, takenFrom: undefined, failingSinceMs: undefined };
     for (let round = 0; ; round += 1) {
       const claim = this.#claim(slot);
-      const answer = await engine.calls.acquire(slot.key, claim, from, slot.standby?.stamp).catch((error: unknown) => {
-        failingSinceMs ??= engine.now();
-        if (refused(error) || engine.now() - failingSinceMs >= engine.settings.storeTimeoutMs) throw unavailable(error);
+      const answer = await engine.calls.acquire(slot.key, claim, past.from, slot.standby?.stamp).catch((error: unknown) => {
+        past.failingSinceMs ??= engine.now();
+        if (refused(error) || engine.now() - past.failingSinceMs >= engine.settings.storeTimeoutMs) throw unavailable(error);
       });
       if (claim.incarnation !== engine.lease.incarnation) continue;
       if (answer === undefined) {
         await this.#pause(slot, round, asking);
         continue;
       }
-      failingSinceMs = undefined;
+      past.failingSinceMs = undefined;
       if (answer.kind === 'absent') {
         slot.claim = undefined;
         slot.forget();
         return answer;
       }
       if (answer.kind === 'granted') {
-        if (asked === undefined) engine.countAffinity(answer.record.last);
-        this.#report(slot, asking, asked, takenFrom);
-        return this.hold(slot, claim, answer.record, asked !== undefined);
+        if (round === 0) engine.countAffinity(answer.record.last);
+        this.#report(slot, asking, past);
+        return this.hold(slot, claim, answer.record, past.asked !== undefined);
       }
-      from = undefined;
-      const { holder } = answer;
-      if (engine.lease.owns(holder.incarnation)) {
-        if (asked === undefined && round === 0) engine.countAffinity(holder.incarnation);
-        from = holder.grant;
-        if (round >= OWN_ROUNDS) await this.#pause(slot, round, asking);
-        continue;
-      }
-      if (asked === undefined) engine.countAffinity(holder.incarnation);
-      asked = holder;
-      const evidence = holder.incarnation === '' ? undefined : await this.#dispossess(slot, holder, claim, asking);
-      if (evidence !== undefined) {
-        takenFrom = { holder, evidence };
-        from = holder.grant;
-        continue;
-      }
-      if (engine.now() >= asking.deadlineMs) throw this.#locked(slot, holder, asking);
-      await this.#pause(slot, round, asking, holder.incarnation);
+      if (round === 0) engine.countAffinity(answer.holder.incarnation);
+      await this.#askFor(slot, answer.holder, claim, asking, past, round);
     }
+  }
+
+  /** What a busy session needs before the next acquire: an own grant to go on from, an ended lease, or time. */
+  async #askFor(slot: Slot, holder: Claim, claim: Claim, asking: Asking, past: Past, round: number): Promise<void> {
+    past.from = undefined;
+    if (this.engine.lease.owns(holder.incarnation)) {
+      past.from = holder.grant;
+      if (round >= OWN_ROUNDS) await this.#pause(slot, round, asking);
+      return;
+    }
+    past.asked = holder;
+    const evidence = holder.incarnation === '' ? undefined : await this.#dispossess(slot, holder, claim, asking);
+    if (evidence !== undefined) {
+      past.takenFrom = { holder, evidence };
+      past.from = holder.grant;
+      return;
+    }
+    if (this.engine.now() >= asking.deadlineMs) throw this.#locked(slot, holder, asking);
+    await this.#pause(slot, round, asking, holder.incarnation);
   }
 
   /** Makes a granted record this instance's. */
@@ -178,7 +188,7 @@ export class Acquisition {
       + 'retry, or let the request that has it end or release it earlier');
   }
 
-  #report(slot: Slot, asking: Asking, asked: Claim | undefined, takenFrom: { holder: Claim; evidence: Evidence } | undefined): void {
+  #report(slot: Slot, asking: Asking, { asked, takenFrom }: Past): void {
     const session = shortName(slot.key);
     const waitedMs = this.engine.now() - asking.arrivedMs;
     if (takenFrom !== undefined) {

@@ -150,7 +150,7 @@ export class Engine {
         sinceMs: asking.arrivedMs,
         admit: () => { finish(); this.occupy(slot, asking.label); resolve(); },
       };
-      const give = (error: unknown) => { finish(); slot.queue.drop(waiter); reject(error as Error); };
+      const give = (error: unknown) => { finish(); slot.queue.drop(waiter); reject(error); };
       const aborted = () => { give(asking.signal?.reason); };
       const cancel = this.clock.timer(() => { give(this.#lockedHere(slot, asking)); }, asking.deadlineMs - this.now(), true);
       const finish = () => { cancel(); asking.signal?.removeEventListener('abort', aborted); };

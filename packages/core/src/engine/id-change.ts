@@ -22,11 +22,11 @@ export async function moveSession(engine: Engine, turns: Turns, turn: Turn, newK
   }
   const { slot, held } = place;
   const content = change === undefined ? held.copy.attributes : applied(held.copy.attributes, change);
-  const next = await turns.store(newKey, content, deadlineMs, true);
+  const next = await turns.records.create(newKey, content, turns.lifetimes.of(0), deadlineMs, true);
   try {
-    const answer = await turns.remove(turn.key, held.claim.grant, 'moved', deadlineMs);
+    const answer = await turns.records.remove(turn.key, held.claim.grant, 'moved', deadlineMs);
     if (answer.kind === 'fenced') {
-      await turns.remove(newKey, next.held.claim.grant, 'removed', deadlineMs).catch((cause: unknown) => {
+      await turns.records.remove(newKey, next.held.claim.grant, 'removed', deadlineMs).catch((cause: unknown) => {
         engine.events.emit('warning', { message: `session ${shortName(newKey)}, which nobody knows, could not be removed; it expires`, cause });
       });
       throw new ClusterError(answer.gone === undefined ? 'CLUSTER_FENCED' : 'CLUSTER_SESSION_ENDED',

@@ -1,14 +1,33 @@
+import type { Clock } from '../clock.js';
 import type { Claim, Message } from '../drivers/session-table.js';
-import { ClusterError } from '../errors.js';
 import type { Engine } from './engine.js';
 import { decodeSignal, encodeHandover, encodeSignal, instanceOf, type Signal } from './messages.js';
-import { pause } from './ownership.js';
 
 const CONFIRM_AGAIN_MS = 50;
 
+/** The holder's word that it has dropped a removed session. */
+class Confirmation {
+  #hasArrived = false;
+  #wake: (() => void) | undefined;
+
+  hasArrived(): boolean { return this.#hasArrived; }
+
+  arrive(): void {
+    this.#hasArrived = true;
+    this.#wake?.();
+  }
+
+  async within(clock: Clock, ms: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      clock.timer(resolve, ms, true);
+    });
+  }
+}
+
 /** Answers what other instances signal, and asks them to drop what was removed by force. */
 export class Revokes {
-  readonly #confirmed = new Map<string, () => void>();
+  readonly #confirmed = new Map<string, Confirmation>();
 
   constructor(private readonly engine: Engine) {}
 
@@ -23,7 +42,7 @@ export class Revokes {
       case 'handover': this.#handover(signal); break;
       case 'held': this.#held(signal); break;
       case 'removed': this.#removed(signal); break;
-      case 'confirmed': this.#confirmed.get(signal.holder.grant)?.(); break;
+      case 'confirmed': this.#confirmed.get(signal.holder.grant)?.arrive(); break;
       case 'not-me': this.engine.acquisition.notMe(signal.incarnation); break;
       case 'test': this.engine.lease.heard(signal.n); break;
     }
@@ -34,18 +53,15 @@ export class Revokes {
     const { engine } = this;
     const untilMs = engine.now() + withinMs;
     const message = encodeSignal({ type: 'removed', key, holder, from: engine.instanceId });
-    const state: { isConfirmed: boolean; wake?: () => void } = { isConfirmed: false };
-    this.#confirmed.set(holder.grant, () => { state.isConfirmed = true; state.wake?.(); });
+    const confirmation = new Confirmation();
+    this.#confirmed.set(holder.grant, confirmation);
     try {
       for (;;) {
         const evidence = await engine.acquisition.tell(holder.incarnation, message);
-        if (state.isConfirmed || await engine.acquisition.lapsed(holder.incarnation, evidence)) return true;
+        if (confirmation.hasArrived() || await engine.acquisition.lapsed(holder.incarnation, evidence)) return true;
         if (engine.now() >= untilMs) return false;
-        await new Promise<void>((resolve) => {
-          state.wake = resolve;
-          void pause(engine.clock, CONFIRM_AGAIN_MS).then(resolve);
-        });
-        if (state.isConfirmed) return true;
+        await confirmation.within(engine.clock, CONFIRM_AGAIN_MS);
+        if (confirmation.hasArrived()) return true;
       }
     } finally {
       this.#confirmed.delete(holder.grant);
@@ -117,11 +133,4 @@ export class Revokes {
   #tell(incarnation: string, message: Message): void { this.#tellInstance(instanceOf(incarnation), message); }
 
   #tellInstance(instanceId: string, message: Message): void { void this.engine.calls.signal(instanceId, message); }
-}
-
-/** Checks that what a store calls an instance can be one. */
-export function checkInstanceId(instanceId: string): void {
-  if (!/^[A-Za-z0-9_-]{1,64}$/.test(instanceId)) {
-    throw new ClusterError('CLUSTER_BAD_OPTION', `instanceId: expected 1 to 64 of the characters A-Z a-z 0-9 _ -, found '${instanceId.slice(0, 70)}'`);
-  }
 }

@@ -9,7 +9,7 @@ import { checkSessionId, digestOf, shortName } from '../session-id.js';
 import { unavailable, type Gotten } from './acquisition.js';
 import { Engine } from './engine.js';
 import type { Held, Slot } from './ownership.js';
-import { TOMBSTONE_MS } from './turns.js';
+import { TOMBSTONE_MS } from './records.js';
 
 const STORE_TIMEOUT_MS = managerOptions.storeTimeoutMs.default;
 

@@ -1,0 +1,157 @@
+import type { FindOptions } from '../cluster-store.js';
+import type { Encoded } from '../drivers/session-table.js';
+import { ClusterError } from '../errors.js';
+import type { ResolvedManagerOptions } from '../options.js';
+import { shortName } from '../session-id.js';
+import { unavailable, type Asking } from './acquisition.js';
+import type { Engine } from './engine.js';
+import type { Lifetimes } from './lifetimes.js';
+import { copyOf, type Copy } from './ownership.js';
+import { PlainTable } from './plain-table.js';
+import type { Place, Records } from './records.js';
+import type { UnknownIds } from './unknown-ids.js';
+
+type Content = ReadonlyMap<string, Encoded>;
+
+/** Finds sessions for requests: locked, or as the last committed content; from memory where that is allowed. */
+export class Finding {
+  constructor(
+    private readonly engine: Engine, private readonly options: ResolvedManagerOptions, private readonly lifetimes: Lifetimes,
+    private readonly records: Records, private readonly unknownIds: UnknownIds,
+  ) {}
+
+  asking(options: FindOptions): Asking {
+    const arrivedMs = this.engine.now();
+    const waitMs = options.waitMs ?? (this.options.onLocked === 'error' ? 0 : this.options.lockTimeoutMs);
+    return { arrivedMs, deadlineMs: arrivedMs + waitMs, signal: options.signal, label: options.label };
+  }
+
+  /** When the end of a request, from now on, must have an answer. */
+  endBy(): number { return this.engine.now() + this.options.lockTimeoutMs + this.options.storeTimeoutMs; }
+
+  /** Locked at once, if this instance holds it and nobody uses it; undefined: it takes more than one step. */
+  lockNow(key: string, label: string | undefined): Place | undefined {
+    const { engine } = this;
+    const slot = engine.slots.get(key);
+    if (slot?.held === undefined || !engine.isFree(slot) || !engine.servesMemory(slot) || !this.lifetimes.isPlainlyAlive(slot.held)) return undefined;
+    engine.occupy(slot, label);
+    engine.lease.used();
+    engine.countMine();
+    return { slot, held: slot.held };
+  }
+
+  /** The committed content at once, if this instance holds the session. */
+  contentNow(key: string): Content | undefined {
+    const { engine } = this;
+    const slot = engine.slots.get(key);
+    if (slot?.held === undefined || !engine.servesMemory(slot) || !this.lifetimes.isPlainlyAlive(slot.held)) return undefined;
+    engine.lease.used();
+    engine.countMine();
+    this.lifetimes.touchLater(slot.held, key);
+    return slot.held.copy.attributes;
+  }
+
+  /**
+   * Waits for the session and locks it; its slot is entered. Undefined: there is none.
+   * @throws ClusterError CLUSTER_LOCKED, CLUSTER_QUEUE_FULL, CLUSTER_MOVED, CLUSTER_UNAVAILABLE; or the abort reason
+   */
+  async lock(key: string, asking: Asking): Promise<Place | undefined> {
+    const { engine } = this;
+    if (this.unknownIds.has(key)) return undefined;
+    const slot = engine.slots.open(key);
+    try {
+      await engine.enter(slot, asking);
+    } catch (error) {
+      engine.slots.settle(slot);
+      throw error;
+    }
+    try {
+      const gotten = await engine.ready(slot, asking).catch((error: unknown) => this.#unreadable(error));
+      if ('kind' in gotten) {
+        this.#noteAbsent(key, gotten.gone);
+      } else if (this.lifetimes.isOver(engine.now() - gotten.createdMs)) {
+        await this.records.remove(key, gotten.claim.grant, 'removed', asking.deadlineMs + this.options.storeTimeoutMs);
+        slot.forget();
+      } else {
+        await this.lifetimes.touchHeld(gotten, key);
+        return { slot, held: gotten };
+      }
+    } catch (error) {
+      engine.leave(slot);
+      throw error;
+    }
+    engine.leave(slot);
+    return undefined;
+  }
+
+  /** Gives a lock on without a change; the slot stays entered. */
+  unlock({ slot, held }: Place): Promise<void> {
+    return this.engine.send(slot, held, undefined, this.lifetimes.ofHeld(held), this.endBy());
+  }
+
+  /** The last committed content, by one read; waits for nobody. Undefined: there is none. */
+  async content(key: string, asking: Asking): Promise<Content | undefined> {
+    const { engine } = this;
+    if (this.unknownIds.has(key)) return undefined;
+    asking.signal?.throwIfAborted();
+    const { table } = engine.calls;
+    if (table instanceof PlainTable && !table.readsWithoutLock) return this.#contentByLock(key, asking);
+    const slot = engine.slots.get(key);
+    const known = slot?.held?.copy ?? slot?.standby;
+    const record = await engine.calls.read(key, known?.stamp).catch((error: unknown) => this.#unreadable(error));
+    if (record.kind === 'absent') {
+      this.#noteAbsent(key, record.gone);
+      return undefined;
+    }
+    engine.countAffinity(record.holder?.incarnation ?? record.last);
+    if (this.lifetimes.isOver(record.ageMs)) return undefined;
+    const copy = record.attributes === undefined && known !== undefined ? known : copyOf(record.stamp, record.attributes ?? new Map<string, Encoded>());
+    this.#standBy(key, copy);
+    await this.lifetimes.touch(key, record);
+    if (record.holder === undefined && engine.keeps(false)) this.#lockInBackground(key);
+    return copy.attributes;
+  }
+
+  /** For `have` of the next read or acquire. */
+  #standBy(key: string, copy: Copy): void {
+    const slot = this.engine.slots.open(key);
+    if (slot.held === undefined) slot.standby = copy;
+    this.engine.slots.settle(slot);
+  }
+
+  async #contentByLock(key: string, asking: Asking): Promise<Content | undefined> {
+    const place = await this.lock(key, asking);
+    if (place === undefined) return undefined;
+    const content = place.held.copy.attributes;
+    await this.#giveOn(place);
+    return content;
+  }
+
+  async #giveOn(place: Place): Promise<void> {
+    try {
+      await this.unlock(place);
+    } finally {
+      this.engine.leave(place.slot);
+    }
+  }
+
+  /** So that the next request finds it here; no request waits for it. */
+  #lockInBackground(key: string): void {
+    const slot = this.engine.slots.get(key);
+    if (slot !== undefined && !this.engine.isFree(slot)) return;
+    this.lock(key, this.asking({ waitMs: 0 })).then((place) => place && this.#giveOn(place)).catch((cause: unknown) => {
+      if (ClusterError.is(cause, 'CLUSTER_LOCKED') || ClusterError.is(cause, 'CLUSTER_MOVED')) return;
+      this.engine.events.emit('warning', { message: `session ${shortName(key)} could not be acquired ahead of its next request`, cause });
+    });
+  }
+
+  #noteAbsent(key: string, gone: 'removed' | 'moved' | undefined): void {
+    if (gone === 'moved') throw new ClusterError('CLUSTER_MOVED', `session ${shortName(key)} goes on under another id; use the id that the id change returned`);
+    if (gone === undefined) this.unknownIds.add(key);
+  }
+
+  #unreadable(error: unknown): { readonly kind: 'absent'; readonly gone?: undefined } {
+    if (ClusterError.is(error, 'CLUSTER_UNREADABLE') && this.options.onUnreadable === 'absent') return { kind: 'absent' };
+    throw unavailable(error);
+  }
+}

@@ -1,0 +1,82 @@
+import type { Encoded, Removed } from '../drivers/session-table.js';
+import { ClusterError } from '../errors.js';
+import { sizeOf } from '../session.js';
+import { shortName } from '../session-id.js';
+import type { Engine } from './engine.js';
+import { copyOf, pause, type Held, type Slot } from './ownership.js';
+import { refused } from './store-calls.js';
+
+const RETRY_MS = 50;
+export const TOMBSTONE_MS = 60_000;
+
+/** Where this instance has the lock of a session. */
+export interface Place {
+  readonly slot: Slot;
+  readonly held: Held;
+}
+
+/** Makes and ends records: calls that may be repeated until they are answered. */
+export class Records {
+  constructor(private readonly engine: Engine, private readonly maxRecordBytes: number) {}
+
+  /**
+   * Stores a new record under an own claim; its slot is entered. `keep`: the lock is kept for the caller.
+   * @throws ClusterError CLUSTER_TOO_LARGE, CLUSTER_UNKNOWN_OUTCOME after the deadline, or the store's refusal
+   */
+  async create(key: string, attributes: ReadonlyMap<string, Encoded>, lifetimeMs: number, deadlineMs: number, keep: boolean): Promise<Place> {
+    const { engine } = this;
+    this.checkSize(key, attributes);
+    const slot = engine.slots.open(key);
+    const claim = { incarnation: engine.lease.incarnation, grant: engine.clock.randomHex(16) };
+    engine.occupy(slot, undefined);
+    slot.claim = claim;
+    const write = { change: { set: attributes, remove: [], whole: true }, lifetimeMs };
+    const then = keep || engine.keeps(false) ? 'keep' : 'release';
+    try {
+      const answer = await this.#insist(deadlineMs, () => engine.calls.create(key, claim, write, then));
+      if (answer === 'exists') {
+        throw new ClusterError('CLUSTER_UNKNOWN_OUTCOME', `session ${shortName(key)}: the store has another record under its fresh id; start a new session`);
+      }
+    } catch (error) {
+      engine.leave(slot);
+      throw error;
+    }
+    const now = engine.now();
+    const held: Held = { claim, copy: copyOf({ grant: claim.grant, version: 1 }, attributes), createdMs: now, touchedMs: now, lifetimeMs, fromPeer: false, suspect: false };
+    slot.claim = undefined;
+    slot.held = held;
+    if (then === 'release' || claim.incarnation !== engine.lease.incarnation) slot.letGo();
+    return { slot, held };
+  }
+
+  /** Leaves a tombstone for a minute. With a grant: only where it has the lock; without: by force. */
+  remove(key: string, grant: string | undefined, why: 'removed' | 'moved', deadlineMs: number): Promise<Removed> {
+    return this.#insist(deadlineMs, () => this.engine.calls.remove(key, grant, why, TOMBSTONE_MS));
+  }
+
+  /** @throws ClusterError CLUSTER_TOO_LARGE naming the largest attribute */
+  checkSize(key: string, attributes: ReadonlyMap<string, Encoded>): void {
+    let bytes = 0;
+    let largest = { name: '', bytes: 0 };
+    for (const [name, encoded] of attributes) {
+      const size = sizeOf(name, encoded);
+      bytes += size;
+      if (size > largest.bytes) largest = { name, bytes: size };
+    }
+    if (bytes <= this.maxRecordBytes) return;
+    throw new ClusterError('CLUSTER_TOO_LARGE', `session ${shortName(key)}: its content would be ${bytes} bytes, maxRecordBytes is ${this.maxRecordBytes}; `
+      + `the largest attribute is '${largest.name}' with ${largest.bytes}; nothing was stored`);
+  }
+
+  /** Repeats an idempotent call while its outcome is unknown, until the deadline. */
+  async #insist<T>(deadlineMs: number, call: () => Promise<T>): Promise<T> {
+    for (let first = true; ; first = false) {
+      try {
+        return await call();
+      } catch (error) {
+        if ((refused(error) && first) || this.engine.isPlain || this.engine.now() >= deadlineMs) throw error;
+        await pause(this.engine.clock, RETRY_MS);
+      }
+    }
+  }
+}
