@@ -132,6 +132,14 @@ describe('touch', () => {
     expect(map.took()).toBe('put get put');
   });
 
+  it('does not remember what it touched for others', async () => {
+    await table.create(key, one, setting('1'), 'keep');
+    await other.touch(new Map([[key, 1000]]));
+    map.took();
+    await other.remove(key, undefined, 'removed', 1000);
+    expect(map.took()).toBe('get put');
+  });
+
   it('leaves it at that when others write again and again', async () => {
     await table.create(key, one, setting('1'), 'keep');
     let version = 1;
@@ -193,6 +201,11 @@ describe('a put whose outcome is unknown', () => {
     await expect(table.commit(key, 'one', 1, setting('2'), 'keep')).rejects.toThrow('connection lost');
     expect(map.took()).toBe('put');
     expect(await table.commit(key, 'one', 2, setting('3'), 'keep')).toEqual({ kind: 'done', version: 3 });
+    expect(map.took()).toBe('get put');
+    map.fates = ['rejected'];
+    await expect(table.commit(key, 'one', 3, setting('4'), 'keep')).rejects.toThrow('connection lost');
+    map.took();
+    expect(await table.commit(key, 'one', 3, setting('4'), 'keep')).toEqual({ kind: 'done', version: 4 });
     expect(map.took()).toBe('get put');
   });
 });
