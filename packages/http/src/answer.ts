@@ -16,6 +16,9 @@ export function httpErrorOf(error: unknown): HttpError {
   };
 }
 
+/** What was thrown, as an error. */
+export const asError = (thrown: unknown): Error => (thrown instanceof Error ? thrown : new Error(String(thrown), { cause: thrown }));
+
 // Removing these two would also tell node:http never to send them; they describe the connection and the moment.
 const KEPT = new Set(['connection', 'date']);
 

@@ -1,5 +1,5 @@
 import { validateHeaderName, validateHeaderValue, type ServerResponse } from 'node:http';
-import { answerError } from './answer.js';
+import { answerError, asError } from './answer.js';
 
 /** What a response waits for. */
 export interface Commit {
@@ -80,7 +80,7 @@ class Gate {
     try {
       committing = this.commit.begin();
     } catch (error) {
-      committing = Promise.reject(error);
+      committing = Promise.reject(asError(error));
     }
     if (committing === undefined) {
       this.#open();

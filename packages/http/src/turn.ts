@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ClusterError, type Manager, type Session } from '@cluster/core';
 import type { Clock } from '@cluster/core/driver';
+import { asError } from './answer.js';
 import { accessOf, labelOf } from './access.js';
 import type { HttpSession, SessionMethods } from './http-session.js';
 import type { Settings } from './options.js';
@@ -48,7 +49,7 @@ export class Turn implements Commit, Actions {
   /** A method of the session that is under way; the response waits for it. */
   #running: Promise<void> | undefined;
   /** Of `req.session = null`, which has nobody else to tell. */
-  #failure: { readonly error: unknown } | undefined;
+  #failure: Error | undefined;
   #cancelGrace: (() => void) | undefined;
   #gated = false;
   #used = false;
@@ -140,13 +141,13 @@ export class Turn implements Commit, Actions {
   assign(value: unknown): void {
     if (value === this.#handle && value !== undefined) return;
     if (value !== null) throw new ClusterError('CLUSTER_BAD_OPTION', `req.session: expected null, which ends the session, found ${typeof value}; set attributes on it`);
-    this.destroy().catch((error: unknown) => { this.#failure = { error }; });
+    this.destroy().catch((error: unknown) => { this.#failure = asError(error); });
   }
 
   begin(): Promise<void> | undefined {
     this.#flushed = true;
     this.#cancelGrace?.();
-    if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
     return this.#running === undefined ? this.#send() : this.#running.then(() => this.#send());
   }
 
