@@ -38,7 +38,7 @@ export function resolveOptions<S extends OptionSpecs>(owner: string, specs: S, g
   if (given !== undefined && (typeof given !== 'object' || (given as object | null) === null)) {
     throw new ClusterError('CLUSTER_BAD_OPTION', `${owner}: expected an object of options, found ${shown(given)}`);
   }
-  const values = new Map(Object.entries(given ?? {}).filter(([, value]) => value !== undefined));
+  const values = new Map<string, unknown>(Object.entries(given ?? {}).filter(([, value]) => value !== undefined));
   for (const [name, spec] of Object.entries<OptionSpec<unknown>>(specs)) {
     const value = values.get(name);
     if (!values.has(name)) {
