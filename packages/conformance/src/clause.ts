@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { Proof } from './proof.js';
+
+/** What the kit needs of a test runner: `describe` and `it` of jest, node:test, mocha or vitest. */
+export interface Runner {
+  describe(title: string, body: () => void): unknown;
+  /** `timeoutMs` is understood by jest and vitest and ignored by the others. */
+  it(title: string, body: () => Promise<void>, timeoutMs?: number): unknown;
+}
+
+/** One sentence of the contract, and how it is put to the test. `S`: what the subject offers, `B`: what the test works on. */
+export interface Clause<S, B> {
+  readonly title: string;
+  /** The reason why this subject is not held to the clause; undefined: it is. */
+  readonly exempt?: (subject: S) => string | undefined;
+  readonly run: (bench: B) => Promise<void>;
+}
+
+/** Gives one clause its bench, and clears it away afterwards. */
+export type WithBench<B> = (proof: Proof, work: (bench: B) => Promise<void>) => Promise<void>;
+
+const CLAUSE_TIMEOUT_MS = 60_000;
+
+/** Which clauses were executed, and how many assertions each of them made. */
+class Ledger {
+  readonly #counts = new Map<string, number>();
+
+  note(title: string, assertions: number): void {
+    this.#counts.set(title, assertions);
+  }
+
+  notExecuted(titles: readonly string[]): string[] {
+    return titles.filter((title) => !this.#counts.has(title));
+  }
+}
+
+async function execute<S, B>(clause: Clause<S, B>, withBench: WithBench<B>, ledger: Ledger): Promise<void> {
+  const proof = new Proof();
+  try {
+    await withBench(proof, clause.run);
+  } catch (error) {
+    // It did run: its own test reports it, the count at the end need not.
+    ledger.note(clause.title, proof.count);
+    throw error;
+  }
+  assert.ok(proof.count > 0, 'the clause made none of its assertions');
+  ledger.note(clause.title, proof.count);
+}
+
+/** Registers one test per clause, one per exemption with its reason in the title, and one that fails if a clause was left out. */
+export function registerClauses<S, B>(
+  runner: Runner, clauses: readonly Clause<S, B>[], subject: S, withBench: WithBench<B>, timeoutMs = CLAUSE_TIMEOUT_MS,
+): void {
+  const ledger = new Ledger();
+  const held: string[] = [];
+  for (const clause of clauses) {
+    const reason = clause.exempt?.(subject);
+    if (reason === undefined) {
+      held.push(clause.title);
+      runner.it(clause.title, () => execute(clause, withBench, ledger), timeoutMs);
+    } else {
+      runner.it(`(skipped: ${reason}) ${clause.title}`, () => {
+        assert.equal(clause.exempt?.(subject), reason);
+        return Promise.resolve();
+      });
+    }
+  }
+  runner.it('every clause was executed', () => {
+    assert.deepEqual(ledger.notExecuted(held), []);
+    return Promise.resolve();
+  });
+}
