@@ -87,7 +87,8 @@ describe('what is published', () => {
 
   it.each(packages)('%s contains dist, src, README and LICENSE, and no tests', (_name, folder) => {
     const paths = contents.get(folder) ?? [];
-    expect(paths).toEqual(expect.arrayContaining(['LICENSE', 'README.md', 'package.json', 'dist/index.js', 'dist/index.d.ts', 'src/index.ts']));
+    const needed = ['LICENSE', 'README.md', 'package.json', 'dist/index.js', 'dist/index.d.ts', 'src/index.ts'];
+    expect(needed.filter((path) => !paths.includes(path))).toEqual([]);
     expect(paths.filter((path) => !/^(dist|src)\/|^(LICENSE|README\.md|CHANGELOG\.md|package\.json)$/.test(path))).toEqual([]);
     expect(paths.filter((path) => /(^|\/)test\/|\.test\.|\.tsbuildinfo$/.test(path))).toEqual([]);
   });
