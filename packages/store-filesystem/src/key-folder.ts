@@ -4,12 +4,12 @@ import { ClusterError } from '@cluster/core';
 import { codeOf, dropFile, exists, readWhole, refused, syncFolder, unknownOutcome, writeBody } from './disk.js';
 import { decodeRecord, encodeRecord, type StoredRecord } from './record-file.js';
 import {
-  expiresMsOf, firstRevision, newestSlot, newId, parseSlot, revisionText, slotName, slotsIn, successor, type Revision,
+  expiresMsOf, firstRevision, newestSlot, newId, numberOf, parseSlot, revisionText, slotName, slotsIn, successor, type Revision,
 } from './revision.js';
 
 /** The calls that a store makes to the disk; tests put in one that stops between two of them. */
 export type Disk = Pick<typeof promises,
-  'access' | 'link' | 'mkdir' | 'open' | 'readdir' | 'rename' | 'rm' | 'rmdir' | 'stat' | 'unlink'>;
+  'access' | 'link' | 'mkdir' | 'open' | 'readdir' | 'rename' | 'rm' | 'rmdir' | 'unlink'>;
 
 /** What all keys of one store share. */
 export interface Volume {
@@ -30,7 +30,7 @@ export interface Newest {
   readonly record?: StoredRecord;
 }
 
-/** Bodies older than this that no slot needs belong to a writer that died. */
+/** What is still in the making after this long belongs to a process that died. */
 export const ABANDONED_MS = 600_000;
 const MAX_LOOKS = 200;
 /** Three bodies and two slots. */
@@ -88,7 +88,7 @@ export class KeyFolder {
   /** Puts the successor of `before`; undefined if there is one already. */
   async append(before: Revision, value: string, expiresMs: number): Promise<Revision | undefined> {
     const { disk } = this.volume;
-    const next = successor(before, newId(this.volume.randomHex, expiresMs));
+    const next = successor(before, newId(before.number + 1, this.volume.randomHex, expiresMs));
     const body = this.#at(next.id);
     const slot = this.#at(slotName(next.number, next.base));
     try {
@@ -105,14 +105,16 @@ export class KeyFolder {
       this.volume.later(dropFile(disk, slot).then(() => dropFile(disk, body)));
       throw unknownOutcome(this.#shown(''), 'it was overtaken while it was put');
     }
-    if (before.number > 1) this.volume.later(this.#drop([before.beforeBase, slotName(before.number - 1, before.beforeBase)]));
+    const oldSlot = slotName(before.number - 1, before.beforeBase);
+    // Slot 1 is its own base, which the writer of revision 2 may still have to see; nobody links slot 1 here.
+    if (before.number > 1) this.volume.later(this.#drop(before.number === 2 ? [oldSlot] : [before.beforeBase, oldSlot]));
     return next;
   }
 
   /** Puts a first revision; undefined if the key exists meanwhile. */
   async create(value: string, expiresMs: number): Promise<Revision | undefined> {
     const { disk, making } = this.volume;
-    const first = firstRevision(newId(this.volume.randomHex, expiresMs));
+    const first = firstRevision(newId(1, this.volume.randomHex, expiresMs));
     const made = join(making, first.id);
     try {
       await disk.mkdir(made, 0o700);
@@ -156,10 +158,13 @@ export class KeyFolder {
       await this.#tidy(names, record.revision);
       return false;
     }
-    if (record !== undefined && !(await this.#delete(record.revision))) return false;
-    await this.#clear(record === undefined ? names : await this.list());
+    const deleted = record !== undefined && await this.#delete(record.revision);
+    // Looked at anew: another sweeper may have emptied the folder, and a writer filled it again.
+    const left = record === undefined ? { names } : await this.newest();
+    if ('record' in left) return deleted;
+    await this.#clear(left.names);
     await this.volume.disk.rmdir(this.path).catch(() => undefined);
-    return record !== undefined;
+    return deleted;
   }
 
   async #delete({ number, id }: Revision): Promise<boolean> {
@@ -185,10 +190,9 @@ export class KeyFolder {
         await this.#drop([slot.base, slotName(slot.number, slot.base)]);
       }
     }
-    for (const name of names.filter((each) => parseSlot(each) === undefined && !kept.has(each))) {
-      const { mtimeMs } = await this.volume.disk.stat(this.#at(name)).catch(() => ({ mtimeMs: Infinity }));
-      if (mtimeMs < this.volume.wallMs() - ABANDONED_MS) await this.#drop([name]);
-    }
+    // Bodies that lost, or whose writer died before its link: the slot that they were made for is decided. One that was made
+    // for the next slot stays, for its writer may be about to link it.
+    await this.#drop(names.filter((name) => parseSlot(name) === undefined && !kept.has(name) && numberOf(name) <= number));
   }
 
   /** In this order; an error ends it, for (1) would not hold beyond. */

@@ -4,7 +4,7 @@
  */
 export interface Revision {
   readonly number: number;
-  /** Random digits, a dot, and the time at which this content expires. */
+  /** The number, random digits, and the time at which this content expires. */
   readonly id: string;
   /** `id` of the revision before; the first one names itself. */
   readonly base: string;
@@ -17,17 +17,20 @@ export interface Slot {
   readonly base: string;
 }
 
-const ID = '[0-9a-f]{16}\\.[0-9a-z]{1,11}';
 const NUMBER = '[1-9][0-9]{0,14}';
-const revisionPattern = new RegExp(`^(${NUMBER})~(${ID})~(${ID})~(${ID}|-)$`);
+const ID = `${NUMBER}-[0-9a-f]{16}\\.[0-9a-z]{1,11}`;
+const revisionPattern = new RegExp(`^(${ID})~(${ID})~(${ID}|-)$`);
 const slotPattern = new RegExp(`^(${NUMBER})~(${ID})$`);
 
-/** Makes a name for new content. */
-export const newId = (randomHex: (bytes: number) => string, expiresMs: number): string =>
-  `${randomHex(8)}.${Math.ceil(Math.min(expiresMs, Number.MAX_SAFE_INTEGER)).toString(36)}`;
+/** Makes a name for content that is to be revision `number`. */
+export const newId = (number: number, randomHex: (bytes: number) => string, expiresMs: number): string =>
+  `${number}-${randomHex(8)}.${Math.ceil(Math.min(expiresMs, Number.MAX_SAFE_INTEGER)).toString(36)}`;
 
 /** Wall clock time at which the content of this name expires. */
 export const expiresMsOf = (id: string): number => parseInt(id.slice(id.indexOf('.') + 1), 36);
+
+/** Number of the revision for which content of this name was made. */
+export const numberOf = (id: string): number => parseInt(id, 10);
 
 export const firstRevision = (id: string): Revision => ({ number: 1, id, base: id, beforeBase: '-' });
 
@@ -36,13 +39,13 @@ export const successor = (before: Revision, id: string): Revision =>
 
 export const slotName = (number: number, base: string): string => `${number}~${base}`;
 
-export const revisionText = ({ number, id, base, beforeBase }: Revision): string => `${number}~${id}~${base}~${beforeBase}`;
+export const revisionText = ({ id, base, beforeBase }: Revision): string => `${id}~${base}~${beforeBase}`;
 
 /** Undefined if this is no revision that {@link revisionText} made. */
 export function parseRevision(text: string): Revision | undefined {
-  const [, number, id, base, beforeBase] = revisionPattern.exec(text) ?? [];
-  if (number === undefined || id === undefined || base === undefined || beforeBase === undefined) return undefined;
-  return { number: Number(number), id, base, beforeBase };
+  const [, id, base, beforeBase] = revisionPattern.exec(text) ?? [];
+  if (id === undefined || base === undefined || beforeBase === undefined) return undefined;
+  return { number: numberOf(id), id, base, beforeBase };
 }
 
 /** Undefined if the file name is not that of a slot. */
