@@ -59,7 +59,7 @@ function tests(folder) {
 const everything = [
   ['lint', () => node('node_modules/eslint/bin/eslint.js', '--max-warnings=0', '--cache', '--cache-location=node_modules/.cache/eslint/', '.')],
   ['types', types],
-  ['architecture', () => jest(under('test/(architecture|packages|public-names)'))],
+  ['architecture', () => jest(under('test/(architecture|commands|packages|public-names)'))],
   ['unit', () => jest(under('packages/'), `--testPathIgnorePatterns=${conformance}`)],
   ['conformance', () => jest(conformance)],
   ['examples', () => {
