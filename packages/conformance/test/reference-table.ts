@@ -157,7 +157,7 @@ const listing = (space: Space, context: () => string): Required<Pick<SessionTabl
   },
 });
 
-type Open = Required<SessionTable>;
+export type Open = Required<SessionTable>;
 
 /** Every call fails once the table has been stopped. */
 function whileStarted(table: Open, stopped: () => boolean): Open {
