@@ -1,0 +1,67 @@
+import { parseArgs } from 'node:util';
+import { NAMES } from './cluster.js';
+import { play } from './play.js';
+import { passed } from './records.js';
+import { openStage } from './stage.js';
+import { duration, Timeline } from './timeline.js';
+
+const LEASE_MS = 2000;
+const LOCK_TIMEOUT_MS = 15_000;
+
+/** @throws Error naming the argument that is wrong */
+function readArguments() {
+  const { values } = parseArgs({
+    options: {
+      once: { type: 'boolean', default: false },
+      store: { type: 'string', default: 'filesystem' },
+      port: { type: 'string', default: '8080' },
+      'no-color': { type: 'boolean', default: false },
+    },
+  });
+  const port = Number(values.port);
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new Error(`--port: expected 0 to 65535, found ${values.port}`);
+  if (values.store !== 'filesystem') throw new Error(`--store: expected filesystem, found ${values.store}`);
+  const color = process.stdout.isTTY && !values['no-color'] && process.env['NO_COLOR'] === undefined;
+  return { once: values.once, port, color };
+}
+
+async function main({ once, port, color }: ReturnType<typeof readArguments>): Promise<void> {
+  const timeline = new Timeline(process.stdout, color);
+  const shop = await openStage(port);
+  let closing: Promise<void> | undefined;
+  const close = () => closing ??= shop.close().then((locked) => {
+    timeline.plain(`All three processes have ended. Sessions still locked: ${locked}.`);
+    if (locked > 0) process.exitCode = 1;
+  });
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => { void close().then(() => { process.exit(); }); });
+  }
+  try {
+    timeline.plain(`A shop on three Node.js processes. Sessions: a folder. Proxy: round robin, not sticky. Lease: ${duration(LEASE_MS)} (default 10 s).`);
+    timeline.plain('Each process keeps the sessions that it served until another asks for them, so the kill finds some.');
+    if (port !== 0 && shop.port !== port) timeline.plain(`Port ${port} is in use; taking ${shop.port}.`);
+    timeline.plain();
+    await shop.cluster.start();
+    timeline.say(NAMES.map((name) => `${name} pid ${shop.cluster.member(name).pid ?? '?'} ready`.padEnd(25)).join(''));
+    const { figures, measured } = await play(shop, timeline, LEASE_MS);
+    const good = passed(figures, LOCK_TIMEOUT_MS);
+    if (!good) process.exitCode = 1;
+    timeline.summary(figures, measured, good);
+    if (once) return await close();
+    timeline.plain(`Try it yourself: ${shop.url}  the page has a button that kills the process serving you`);
+    timeline.plain('Ctrl-C stops all three and leaves no session locked.');
+  } catch (error) {
+    process.exitCode = 1;
+    if (closing === undefined) console.error(error);
+    await close();
+  }
+}
+
+let given;
+try {
+  given = readArguments();
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exit(2);
+}
+await main(given);

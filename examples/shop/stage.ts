@@ -1,0 +1,67 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Cluster } from './cluster.js';
+import { Control } from './control.js';
+import { Moves } from './moves.js';
+import { RoundRobinProxy } from './proxy.js';
+
+const PORTS_TRIED = 20;
+
+/** Listens on the first free port from `port` up; resolves to that port. */
+async function listen(server: Server, port: number): Promise<number> {
+  for (let offset = 0; ; offset++) {
+    const inUse = await new Promise<boolean>((resolve, reject) => {
+      const failed = (error: NodeJS.ErrnoException) => {
+        if (error.code === 'EADDRINUSE' && offset + 1 < PORTS_TRIED) resolve(true);
+        else reject(error);
+      };
+      server.once('error', failed);
+      server.listen(port === 0 ? 0 : port + offset, '127.0.0.1', () => { server.off('error', failed); resolve(false); });
+    });
+    const address = server.address();
+    if (!inUse && typeof address === 'object' && address !== null) return address.port;
+  }
+}
+
+/** Everything that runs, with one way to end it. */
+export interface Stage {
+  readonly cluster: Cluster;
+  readonly proxy: RoundRobinProxy;
+  readonly moves: Moves;
+  readonly port: number;
+  readonly url: string;
+  /** Ends every process; resolves to the number of sessions that they left locked. */
+  readonly close: () => Promise<number>;
+}
+
+/**
+ * A folder for the sessions, the proxy on the first free port from `port` up, and a cluster that has not been started.
+ * @param entry what each process runs; the shop unless a test has something else in mind
+ */
+export async function openStage(port: number, entry?: string): Promise<Stage> {
+  const directory = await mkdtemp(join(tmpdir(), 'cluster-shop-'));
+  const cluster: Cluster = new Cluster(directory, (from, report) => { moves.take(from, report); }, entry);
+  const moves = new Moves(() => cluster);
+  const proxy = new RoundRobinProxy(() => cluster.members);
+  let hosts: string[] = [];
+  const control = new Control(cluster, moves, () => hosts);
+  const server = createServer((request, response) => {
+    void control.handle(request, response)
+      .then((mine) => (mine ? undefined : proxy.handle(request, response)))
+      .catch(() => { response.destroy(); }); // the client left, or its request cannot be read
+  });
+  const listening = await listen(server, port);
+  hosts = [`127.0.0.1:${listening}`, `localhost:${listening}`];
+  const close = async () => {
+    control.close();
+    const locked = await cluster.stop();
+    proxy.close();
+    server.close();
+    server.closeAllConnections();
+    await rm(directory, { recursive: true, force: true });
+    return locked;
+  };
+  return { cluster, moves, proxy, port: listening, url: `http://127.0.0.1:${listening}`, close };
+}

@@ -1,0 +1,49 @@
+import { describe, expect, it } from '@jest/globals';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { isAlive, pidsIn, runDemo } from './run-demo.js';
+
+const WITHIN_MS = 45_000;
+
+describe('the demo', () => {
+  it('ends with --once, and has lost nothing', async () => {
+    const blocker = createServer();
+    blocker.listen(0, '127.0.0.1');
+    await once(blocker, 'listening');
+    // A server that listens on TCP has an address of this shape.
+    const { port } = blocker.address() as AddressInfo;
+    const { status, text } = await runDemo('main.ts', '--once', '--port', String(port)).ended;
+    blocker.close();
+
+    expect(text).toMatch(/lost: 0 +wrong: 0/);
+    expect(text).toMatch(/other: 0\n/);
+    expect({ status, text }).toMatchObject({ status: 0 });
+    expect(text).toContain(`Port ${port} is in use; taking `);
+    for (const part of ['kill -9 b', 'pause c (SIGSTOP)', 'c runs again', 'ms after kill -9, ', 's after the pause', 'Sessions still locked: 0.']) {
+      expect(text).toContain(part);
+    }
+    expect(text).toMatch(/took over \d+ sessions? .*its lease had lapsed/);
+    expect(text).not.toContain('\u001b[');
+    const requests = Number(/requests +(\d+) +answered/.exec(text)?.[1]);
+    expect(requests).toBeGreaterThan(300);
+    expect(pidsIn(text)).toHaveLength(4);
+    expect(pidsIn(text).filter(isAlive)).toEqual([]);
+  }, WITHIN_MS);
+
+  it('fails on a shop whose processes do not share sessions', async () => {
+    const { status, text } = await runDemo('test/forgetful-demo.ts').ended;
+    expect(status).toBe(1);
+    expect(text).toMatch(/lost: [1-9]/);
+    expect(text).toContain('This is not what the demo promises.');
+  }, WITHIN_MS);
+
+  it.each([
+    [['--port', 'http'], '--port: expected 0 to 65535, found http'],
+    [['--store', 'redis'], '--store: expected filesystem, found redis'],
+  ])('refuses %j by name', async (args, message) => {
+    const { status, text } = await runDemo('main.ts', ...args).ended;
+    expect(status).toBe(2);
+    expect(text.trim()).toBe(message);
+  });
+});
