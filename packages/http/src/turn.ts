@@ -51,7 +51,6 @@ export class Turn implements Commit, Actions {
   /** Of `req.session = null`, which has nobody else to tell. */
   #failure: Error | undefined;
   #cancelGrace: (() => void) | undefined;
-  #gated = false;
   #used = false;
   #flushed = false;
   /** The present handle has been sent or released. */
@@ -68,7 +67,7 @@ export class Turn implements Commit, Actions {
     const { site, req, res } = this;
     const cookie = site.jar.read(req);
     if (cookie === undefined) {
-      next();
+      this.#enter(next);
       return;
     }
     let access;
@@ -80,7 +79,7 @@ export class Turn implements Commit, Actions {
     }
     if (access === undefined) {
       this.#detached = 'NOT_LOOKED_UP';
-      next();
+      this.#enter(next);
       return;
     }
     res.on('close', onClose);
@@ -89,12 +88,19 @@ export class Turn implements Commit, Actions {
     if (access === 'exclusive') this.#finding = new AbortController();
     const options = this.#finding === undefined ? { access, label } : { access, label, signal: this.#finding.signal };
     site.manager.findSession(cookie.id, options).then(
-      (session) => { if (this.#found(session, cookie.sentS, access === 'exclusive')) next(); else gone(); },
-      (error: unknown) => { if (this.#left) gone(); else if (this.#lost(error)) next(); else next(error); },
+      (session) => { if (this.#found(session, cookie.sentS)) this.#enter(next); else gone(); },
+      (error: unknown) => { if (this.#left) gone(); else if (this.#lost(error)) this.#enter(next); else next(error); },
     );
   }
 
-  #found(session: Session | undefined, sentS: number | undefined, locked: boolean): boolean {
+  #enter(next: Next): void {
+    // Before the handler, used or not: `res.end(req.session.name)` takes `res.end` first and the session then.
+    if (this.res.headersSent) this.#flushed = true;
+    else holdBack(this.res, this);
+    next();
+  }
+
+  #found(session: Session | undefined, sentS: number | undefined): boolean {
     this.#finding = undefined;
     if (session === undefined) {
       debug('%s: the id in the cookie is unknown or has expired', this.req.method);
@@ -107,7 +113,6 @@ export class Turn implements Commit, Actions {
     }
     this.#cookieId = session.id;
     this.#cookieSentS = sentS;
-    if (locked || this.site.jar.isDue(sentS)) this.#gate();
     return true;
   }
 
@@ -133,8 +138,7 @@ export class Turn implements Commit, Actions {
       this.#over = false;
     }
     // Too late for a cookie, and for a change: the handle is ended, so that a change throws.
-    if (this.#flushed || (!this.#gated && this.res.headersSent)) this.#giveUp(this.#handle);
-    else this.#gate();
+    if (this.#flushed) this.#giveUp(this.#handle);
   }
 
   /** @throws ClusterError CLUSTER_BAD_OPTION for anything but null */
@@ -186,8 +190,7 @@ export class Turn implements Commit, Actions {
     this.#finding?.abort();
     const handle = this.#handle;
     if (handle === undefined) return;
-    if (this.#used) this.#cancelGrace = this.site.clock.timer(() => { this.#giveUp(handle); }, LEFT_GRACE_MS);
-    else if (!this.#gated) this.#giveUp(handle);
+    this.#cancelGrace = this.site.clock.timer(() => { this.#giveUp(handle); }, LEFT_GRACE_MS);
   }
 
   save(): Promise<void> {
@@ -259,12 +262,6 @@ export class Turn implements Commit, Actions {
   #giveUp(handle: Session): void {
     this.#over = true;
     this.site.manager.releaseSession(handle).catch(ignored);
-  }
-
-  #gate(): void {
-    if (this.#gated) return;
-    this.#gated = true;
-    holdBack(this.res, this);
   }
 
   #dressed(session: Session): Session {

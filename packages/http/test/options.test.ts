@@ -1,0 +1,69 @@
+import { describe, expect, it } from '@jest/globals';
+import { DistributedManager, MemoryStore } from '@cluster/core';
+import { session } from '@cluster/http';
+
+const store = () => new MemoryStore();
+
+/** The text of the refusal; the options are those of a JavaScript user. */
+function refusal(options: unknown): string {
+  try {
+    session(options as Parameters<typeof session>[0]);
+  } catch (error) {
+    expect(error).toMatchObject({ code: 'CLUSTER_BAD_OPTION' });
+    return (error as Error).message;
+  }
+  return 'accepted';
+}
+
+describe('session() refuses', () => {
+  it.each<[string, unknown, RegExp]>([
+    ['no options', undefined, /store: expected a ClusterStore here, or a Manager as `manager`, found neither/],
+    ['something else', 5, /expected an object of options, found 5/],
+    ['neither store nor manager', {}, /found neither/],
+    ['both', { store: store(), manager: new DistributedManager(store()) }, /store, manager: expected one of the two, found both/],
+    ['a store that is none', { store: {} }, /store: expected a ClusterStore, found \{\}/],
+    ['a manager that is none', { manager: 'm' }, /manager: expected a Manager, found 'm'/],
+    ["a manager's option beside a manager", { manager: new DistributedManager(store()), leaseMs: 500 }, /leaseMs: expected beside `store` only/],
+    ['transport', { store: store(), transport: {} }, /transport: expected it to be left out, since it is not built yet/],
+    ['trustProxy', { store: store(), trustProxy: true }, /trustProxy: expected it to be left out, since it is not built yet/],
+    ["access 'shared'", { store: store(), access: 'shared' }, /access: expected 'auto', 'exclusive', 'snapshot' or a function of the request, found 'shared'/],
+    ["onLocked 'redirect'", { store: store(), onLocked: 'redirect' }, /onLocked: expected one of 'wait', 'error', found 'redirect'/],
+    ['onLocked as a function', { store: store(), onLocked: () => 1 }, /onLocked: expected one of 'wait', 'error'/],
+    ["express-session's options", { store: store(), resave: false, saveUninitialized: false }, /resave: no such option.*saveUninitialized: no such option/],
+    ['a cookie that is no object', { store: store(), cookie: 'sid' }, /cookie: expected an object .*, found 'sid'/],
+    ['an unknown cookie attribute', { store: store(), cookie: { signed: true } }, /cookie\.signed: no such option/],
+    ['a name that breaks the header', { store: store(), name: 'a;b' }, /name: expected a cookie name/],
+    ['an empty secret', { store: store(), secret: '' }, /secret: expected a string that is not empty.*found a string/],
+    ['no secret in the array', { store: store(), secret: [] }, /secret: expected/],
+    ['a domain that breaks the header', { store: store(), cookie: { domain: 'a b' } }, /cookie\.domain: expected a domain name/],
+    ['a path without a slash', { store: store(), cookie: { path: 'shop' } }, /cookie\.path: expected a path that begins with '\/'/],
+    ['an age of no whole number', { store: store(), cookie: { maxAge: 1.5 } }, /cookie\.maxAge: expected a whole number of ms/],
+    ['SameSite=None without Secure', { store: store(), cookie: { sameSite: 'none', secure: false } }, /cookie\.secure: expected true or 'auto' because of sameSite 'none'/],
+    ['a __Host- name that browsers drop', { store: store(), name: '__Host-sid', cookie: { domain: 'foo.com' } }, /name: expected cookie.path '\/' and no cookie.domain/],
+    ['onStoreError', { store: store(), onStoreError: 'ignore' }, /onStoreError: expected one of 'error', 'anonymous', found 'ignore'/],
+  ])('%s', (_name, options, text) => {
+    expect(refusal(options)).toMatch(text);
+  });
+
+  it('everything that is wrong at once', () => {
+    const text = refusal({ store: store(), nmae: 'sid', cookie: { secure: 'yes', maxAge: -1 }, access: 'x', leaseMs: 'long', affinity: 'sticky' });
+    for (const name of ['nmae', 'cookie.secure', 'cookie.maxAge', 'access', 'leaseMs', 'affinity']) expect(text).toContain(`${name}: `);
+  });
+
+  it('a secret without showing it', () => {
+    expect(refusal({ store: store(), secret: ['', 'hunter2'] })).not.toContain('hunter2');
+  });
+});
+
+describe('session() accepts', () => {
+  it('every option it names', () => {
+    expect(refusal({
+      store: store(), name: '__Host-sid', secret: ['new', 'old'], access: () => 'auto', onStoreError: 'anonymous', context: 'shop', idleTimeoutMs: 60_000, onLocked: 'error',
+      cookie: { path: '/', httpOnly: true, secure: true, sameSite: 'strict', partitioned: true, priority: 'high', maxAge: 3_600_000 },
+    })).toBe('accepted');
+  });
+
+  it('an explicit undefined as left out', () => {
+    expect(refusal({ store: store(), manager: undefined, name: undefined, cookie: undefined, transport: undefined, leaseMs: undefined })).toBe('accepted');
+  });
+});
