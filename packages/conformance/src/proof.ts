@@ -54,7 +54,8 @@ export class Proof {
 
   equal(actual: unknown, expected: unknown, message: string): void {
     this.#count += 1;
-    assert.equal(canonical(actual), canonical(expected), message);
+    const [found, wanted] = [canonical(actual), canonical(expected)];
+    assert.equal(found, wanted, `${message}: expected ${wanted}, found ${found}`);
   }
 
   /** Passes if the promise rejects, with that code if one is given. */

@@ -1,10 +1,39 @@
-import { describe, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { Clock } from '@cluster/core/driver';
 import { testDriver } from '../src/index.js';
+import { CollectingRunner } from './collecting-runner.js';
+import { newMapSpace, referenceMap } from './reference-map.js';
 import { newSpace, referenceTable } from './reference-table.js';
 
 describe('a plain session table in memory', () => {
   const clock = Clock.manual();
   const space = newSpace(clock);
   testDriver({ describe, it }, { open: () => referenceTable(space), clock });
+});
+
+describe('a plain session map in memory, without signals', () => {
+  const clock = Clock.manual();
+  const space = newMapSpace(clock);
+  testDriver({ describe, it }, { open: () => referenceMap(space), clock });
+});
+
+describe('what a driver does not offer', () => {
+  const clock = Clock.manual();
+  const { capabilities, get, compareAndSet } = referenceMap(newMapSpace(clock));
+  const runner = new CollectingRunner();
+  testDriver(runner.functions, { open: () => ({ capabilities, get, compareAndSet }), clock });
+  const titles = runner.tests.map(({ title }) => title);
+
+  it('is named with its reason in the title of a test', () => {
+    expect(titles).toEqual(expect.arrayContaining([
+      '(skipped: the map has no signals) signal reaches its own instance',
+      '(skipped: the map has no stop) calls made late, after stop, reject',
+      '(skipped: it has no keys()) keys lists every key of its context once, and none of another context',
+      '(skipped: it has no sweep()) sweep clears away what has expired, at most as many as it is asked for, and nothing that lives',
+    ]));
+  });
+
+  it('does not keep the driver from passing', async () => {
+    expect((await runner.run()).filter(({ error }) => error !== undefined)).toEqual([]);
+  });
 });

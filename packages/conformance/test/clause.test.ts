@@ -1,0 +1,47 @@
+import { describe, expect, it } from '@jest/globals';
+import { registerClauses, type Clause, type WithBench } from '../src/clause.js';
+import { canonical, type Proof } from '../src/proof.js';
+import { CollectingRunner } from './collecting-runner.js';
+
+const clauses: readonly Clause<string, Proof>[] = [
+  { title: 'asserts', run: async (proof) => { proof.ok(true, 'fine'); } },
+  { title: 'asserts nothing', run: () => Promise.resolve() },
+  { title: 'is not held', exempt: (subject) => `${subject} cannot`, run: () => Promise.reject(new Error('never run')) },
+];
+const withBench: WithBench<Proof> = (proof, work) => work(proof);
+
+function registered(): CollectingRunner {
+  const runner = new CollectingRunner();
+  registerClauses(runner.functions, clauses, 'a stone', withBench);
+  return runner;
+}
+
+const failures = (outcomes: Awaited<ReturnType<CollectingRunner['run']>>) => outcomes.filter(({ error }) => error !== undefined).map(({ title }) => title);
+
+describe('clauses', () => {
+  it('fail if they assert nothing', async () => {
+    expect(failures(await registered().run())).toEqual(['asserts nothing', 'every clause was executed']);
+  });
+
+  it('are missed at the end if they were not executed', async () => {
+    expect(failures(await registered().run((title) => title.startsWith('every')))).toEqual(['every clause was executed']);
+  });
+
+  it('that a subject is exempt from are reported with the reason', () => {
+    expect(registered().tests.map(({ title }) => title)).toContain('(skipped: a stone cannot) is not held');
+  });
+});
+
+describe('what assertions compare', () => {
+  it.each<[unknown, unknown]>([
+    [{ a: 1, b: undefined }, { a: 1 }],
+    [new Map([['x', 1], ['y', 2]]), new Map([['y', 2], ['x', 1]])],
+    [Buffer.from('ab'), Uint8Array.of(97, 98)],
+    [new Set(['a', 'b']), new Set(['b', 'a'])],
+  ])('%p is as good as %p', (one, other) => { expect(canonical(one)).toBe(canonical(other)); });
+
+  it.each<[unknown, unknown]>([
+    ['1', 1], [new Map([['x', 1]]), { x: 1 }], [Uint8Array.of(1), 'bytes 01'], ['x'.repeat(1000), `${'x'.repeat(999)}y`], [undefined, null],
+    [Uint8Array.from({ length: 500 }), Uint8Array.from({ length: 501 })], [['a', 'b'], ['b', 'a']],
+  ])('%p is not as good as %p', (one, other) => { expect(canonical(one)).not.toBe(canonical(other)); });
+});
