@@ -4,11 +4,12 @@ import type { Disk } from './key-folder.js';
 
 const FIRST_READ_BYTES = 16_384;
 
-/** `ENOENT` and the like; empty for what is no system error. */
+/** `ENOENT` and the like; empty for what is no system error. Not by `instanceof`: a system error may be of another realm. */
 export const codeOf = (error: unknown): string =>
-  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
+  typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string' ? error.code : '';
 
-const reason = (error: unknown) => (error instanceof Error ? error.message.replace(/,.*/, '') : String(error));
+// Without the paths that system errors end in.
+const reason = (error: unknown) => String(error).replace(/^Error: /, '').replace(/,.*/s, '');
 
 /** The operation failed before anything could be seen of it. */
 export const refused = (what: string, error: unknown): ClusterError =>

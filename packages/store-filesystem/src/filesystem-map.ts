@@ -32,7 +32,7 @@ export class FilesystemMap implements SessionMap {
   readonly #options: FilesystemMapOptions;
   readonly #pending = new Set<Promise<unknown>>();
   #running: Running | undefined;
-  #sweptShard = 0;
+  #nextSwept = 0;
 
   constructor(options: FilesystemMapOptions) {
     this.#options = options;
@@ -45,7 +45,7 @@ export class FilesystemMap implements SessionMap {
     const { directory, allowNetworkMounts, sweepIntervalMs, clock = Clock.system, disk = promises } = this.#options;
     const place = await preparePlace(directory, context.context, allowNetworkMounts);
     const volume: Volume = {
-      disk, making: place.making, unreadable: place.unreadable, wallMs: () => clock.wallMs(), randomHex: (bytes) => clock.randomHex(bytes),
+      disk, making: place.making, unreadable: place.unreadable, settled: new Set([place.root]), wallMs: () => clock.wallMs(), randomHex: (bytes) => clock.randomHex(bytes),
       later: (work) => { this.#later(work); },
     };
     const signals = new Signals({ folder: place.sockets, context, clock, provesDeath: this.capabilities.gone === 'dead' });
@@ -89,28 +89,33 @@ export class FilesystemMap implements SessionMap {
   }
 
   async sweep(limit: number): Promise<number> {
-    const { place } = this.#started();
     let swept = 0;
     let looks = 0;
-    for (let shards = 0; shards < place.shards.length; shards++) {
-      const shard = place.shards[this.#sweptShard] ?? '';
-      for (const folder of await promises.readdir(shard)) {
+    const shards = await this.#shards();
+    for (let index = 0; index < shards.length; index++) {
+      for (const folder of await promises.readdir(shards[this.#nextSwept % shards.length] ?? '')) {
         if (swept >= limit || looks++ >= MAX_SWEPT_LOOKS) return swept;
         if (await this.#folder(keyOfFolder(folder)).sweep().catch(skipUnreadable)) swept++;
       }
-      this.#sweptShard = (this.#sweptShard + 1) % place.shards.length;
+      this.#nextSwept = (this.#nextSwept + 1) % shards.length;
     }
     return swept;
   }
 
   async* keys(): AsyncGenerator<string> {
-    for (const shard of this.#started().place.shards) {
+    for (const shard of await this.#shards()) {
       for (const folder of await promises.readdir(shard)) {
         const key = keyOfFolder(folder);
+        // A key whose content cannot be read is there all the same.
         const found = await this.get(key).catch(skipUnreadable);
         if (found !== undefined) yield key;
       }
     }
+  }
+
+  async #shards(): Promise<string[]> {
+    const { keys } = this.#started().place;
+    return (await promises.readdir(keys)).sort().map((shard) => join(keys, shard));
   }
 
   #folder(key: string): KeyFolder {

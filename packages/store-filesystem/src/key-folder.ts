@@ -20,6 +20,8 @@ export interface Volume {
   readonly unreadable: string;
   readonly wallMs: () => number;
   readonly randomHex: (bytes: number) => string;
+  /** Folders of keys whose own names are known to be on the disk. */
+  readonly settled: Set<string>;
   /** Work that no caller waits for. */
   readonly later: (work: Promise<unknown>) => void;
 }
@@ -117,6 +119,7 @@ export class KeyFolder {
     const first = firstRevision(newId(1, this.volume.randomHex, expiresMs));
     const made = join(making, first.id);
     try {
+      await this.#settleParent();
       await disk.mkdir(made, 0o700);
       await writeBody(disk, join(made, first.id), encodeRecord(this.key, first, value));
       await disk.link(join(made, first.id), join(made, slotName(1, first.id)));
@@ -131,6 +134,15 @@ export class KeyFolder {
     await Promise.all([syncFolder(disk, this.path), syncFolder(disk, dirname(this.path))])
       .catch((error: unknown) => { throw unknownOutcome(this.#shown(''), error); });
     return first;
+  }
+
+  /** Another process may have made the parent and not synced it yet, so every process does that once. */
+  async #settleParent(): Promise<void> {
+    const parent = dirname(this.path);
+    if (this.volume.settled.has(parent)) return;
+    await this.volume.disk.mkdir(parent, 0o700).catch((error: unknown) => { if (codeOf(error) !== 'EEXIST') throw error; });
+    await syncFolder(this.volume.disk, dirname(parent));
+    this.volume.settled.add(parent);
   }
 
   async #moveHere(made: string): Promise<boolean> {

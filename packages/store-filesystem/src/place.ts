@@ -3,7 +3,7 @@ import * as disk from 'node:fs/promises';
 import { randomBytes } from 'node:crypto';
 import { dirname, join, resolve } from 'node:path';
 import { ClusterError } from '@cluster/core';
-import { codeOf, dropFile, refused, syncFolder, writeBody } from './disk.js';
+import { codeOf, dropFile, exists, refused, syncFolder, writeBody } from './disk.js';
 import { LAYOUT_VERSION, MAGIC } from './record-file.js';
 import { folderName } from './revision.js';
 
@@ -11,7 +11,6 @@ import { folderName } from './revision.js';
 export interface Place {
   readonly root: string;
   readonly keys: string;
-  readonly shards: readonly string[];
   readonly making: string;
   readonly sockets: string;
   readonly unreadable: string;
@@ -58,20 +57,26 @@ async function makeDurably(path: string): Promise<void> {
   }
 }
 
-async function checkLayout(place: Place): Promise<void> {
-  const mark = `${MAGIC} ${LAYOUT_VERSION}\n`;
-  const path = join(place.root, 'layout');
+const LAYOUT_MARK = `${MAGIC} ${LAYOUT_VERSION}\n`;
+
+/** Linked from a draft, as revisions are: shows at start whether the file system can do that. */
+async function markLayout(place: Place, path: string): Promise<void> {
   const draft = join(place.making, `layout-${randomBytes(8).toString('hex')}`);
   try {
-    await writeBody(disk, draft, Buffer.from(mark));
+    await writeBody(disk, draft, Buffer.from(LAYOUT_MARK));
     await disk.link(draft, path).catch((error: unknown) => { if (codeOf(error) !== 'EEXIST') throw error; });
   } finally {
     await dropFile(disk, draft);
   }
   await syncFolder(disk, place.root);
+}
+
+async function checkLayout(place: Place): Promise<void> {
+  const path = join(place.root, 'layout');
+  if (!(await exists(disk, path))) await markLayout(place, path);
   const found = await disk.readFile(path, 'utf8');
-  if (found !== mark) {
-    throw new ClusterError('CLUSTER_FOREIGN_VERSION', `${path}: expected '${mark.trim()}', found '${found.slice(0, 60).trim()}'`);
+  if (found !== LAYOUT_MARK) {
+    throw new ClusterError('CLUSTER_FOREIGN_VERSION', `${path}: expected '${LAYOUT_MARK.trim()}', found '${found.slice(0, 60).trim()}'`);
   }
 }
 
@@ -85,17 +90,16 @@ export async function preparePlace(directory: string, context: string, allowNetw
   const keys = join(root, 'keys');
   const place: Place = {
     root, keys, making: join(root, 'making'), sockets: join(root, 'sockets'), unreadable: join(root, 'unreadable'),
-    shards: Array.from({ length: 256 }, (_, index) => join(keys, index.toString(16).padStart(2, '0'))),
   };
   if (process.platform === 'win32') throw badDirectory(directory, 'Windows, where folders cannot be synced');
   try {
     await makeDurably(resolve(directory));
     if (!allowNetworkMounts) await refuseSharedMount(directory);
     await makeDurably(keys);
-    for (const folder of [place.making, place.sockets, place.unreadable, ...place.shards]) {
+    for (const folder of [place.making, place.sockets, place.unreadable]) {
       await disk.mkdir(folder, { mode: 0o700 }).catch((error: unknown) => { if (codeOf(error) !== 'EEXIST') throw error; });
     }
-    await syncFolder(disk, keys);
+    await syncFolder(disk, root);
     await disk.access(keys, constants.W_OK | constants.X_OK);
     await checkLayout(place);
   } catch (error) {

@@ -61,7 +61,7 @@ async function run(seed: number, tally: Tally, lie: Lie = 'none'): Promise<void>
       return digits;
     };
     const volume: Volume = {
-      disk: disk.for(actor, scheduler, lie === 'none' ? {} : { access: lies }), making: '/store/making', unreadable: '/store/unreadable',
+      disk: disk.for(actor, scheduler, lie === 'none' ? {} : { access: lies }), making: '/store/making', unreadable: '/store/unreadable', settled: new Set(['/store/keys/00']),
       wallMs: () => now, randomHex: draw, later: (work) => { void work.catch(() => undefined); },
     };
     return new KeyFolder(volume, KEY_PATH, 'shop');

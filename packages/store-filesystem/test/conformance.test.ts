@@ -1,0 +1,18 @@
+import { afterAll, describe, it } from '@jest/globals';
+import { mkdtempSync } from 'node:fs';
+import { readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { testDriver } from '@cluster/conformance';
+import { FilesystemMap } from '../src/filesystem-map.js';
+
+const directory = mkdtempSync(join(tmpdir(), 'store-filesystem-'));
+
+testDriver({ describe, it }, {
+  open: () => new FilesystemMap({ directory, sweepIntervalMs: 60_000, allowNetworkMounts: false }),
+  erase: async () => {
+    for (const context of await readdir(directory)) await rm(join(directory, context), { recursive: true });
+  },
+});
+
+afterAll(() => rm(directory, { recursive: true }));
