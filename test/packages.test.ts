@@ -111,4 +111,16 @@ describe('what is published', () => {
   it.each(doors)('%s is the same by import and by require', (door) => {
     expect(run(process.execPath, ['same-identity.mjs', door], work).trim()).not.toBe('');
   }, 30_000);
+
+  it('type-checks in an application that checks the libraries too', () => {
+    const types = join(work, 'node_modules/@types/node');
+    mkdirSync(dirname(types), { recursive: true });
+    if (!existsSync(types)) symlinkSync(installedFolder('@types/node', repository), types);
+    const imports = doors.map((door, index) => `import * as door${index} from '${door}';\nexport { door${index} };`);
+    writeFileSync(join(work, 'application.mts'), `${imports.join('\n')}\n`);
+    run(process.execPath, [
+      'node_modules/typescript/bin/tsc', '--noEmit', '--strict', '--exactOptionalPropertyTypes', '--skipLibCheck', 'false', '--target', 'es2022',
+      '--module', 'nodenext', '--types', 'node', '--lib', 'es2023,esnext.disposable', '--ignoreConfig', join(work, 'application.mts'),
+    ]);
+  }, 60_000);
 });
