@@ -49,6 +49,9 @@ export interface Opened<D extends Driver> {
   readonly heard: readonly boolean[];
 }
 
+/** One of the two in turn. */
+export const inTurn = <T>(pair: readonly [T, T], n: number): T => pair[n % 2 === 0 ? 0 : 1];
+
 /** What one clause works on. Drivers that it opens are stopped when it ends. */
 export class DriverBench<D extends Driver> {
   readonly #started: D[] = [];
@@ -84,6 +87,11 @@ export class DriverBench<D extends Driver> {
   /** {@link open}, where only the driver matters. */
   async driver(): Promise<D> {
     return (await this.open()).driver;
+  }
+
+  /** Two driver objects: two instances of the application. */
+  async two(): Promise<readonly [D, D]> {
+    return [await this.driver(), await this.driver()];
   }
 
   /** A fresh key, as a session has it. */

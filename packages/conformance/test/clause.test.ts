@@ -38,10 +38,10 @@ describe('what assertions compare', () => {
     [new Map([['x', 1], ['y', 2]]), new Map([['y', 2], ['x', 1]])],
     [Buffer.from('ab'), Uint8Array.of(97, 98)],
     [new Set(['a', 'b']), new Set(['b', 'a'])],
-  ])('%p is as good as %p', (one, other) => { expect(canonical(one)).toBe(canonical(other)); });
+  ])('as equal: pair %#', (one, other) => { expect(canonical(one)).toBe(canonical(other)); });
 
   it.each<[unknown, unknown]>([
     ['1', 1], [new Map([['x', 1]]), { x: 1 }], [Uint8Array.of(1), 'bytes 01'], ['x'.repeat(1000), `${'x'.repeat(999)}y`], [undefined, null],
     [Uint8Array.from({ length: 500 }), Uint8Array.from({ length: 501 })], [['a', 'b'], ['b', 'a']],
-  ])('%p is not as good as %p', (one, other) => { expect(canonical(one)).not.toBe(canonical(other)); });
+  ])('as different: pair %#', (one, other) => { expect(canonical(one)).not.toBe(canonical(other)); });
 });

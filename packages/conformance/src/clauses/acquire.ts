@@ -1,4 +1,4 @@
-import type { TableClause } from '../driver-bench.js';
+import { inTurn, type TableClause } from '../driver-bench.js';
 import { created, FIRST, granted, lasting, recordOf, replaces, sets, stateOf, unchanged } from './contents.js';
 
 const AT_ONCE = 8;
@@ -115,13 +115,13 @@ export const acquireClauses: readonly TableClause[] = [
   {
     title: 'of several acquires at once exactly one is granted, and the others name its holder',
     async run(bench) {
-      const tables = [await bench.driver(), await bench.driver()];
+      const tables = await bench.two();
       for (let round = 0; round < ROUNDS; round += 1) {
         const key = bench.key();
-        await created(tables[0]!, key, bench.claim(), 'release');
+        await created(tables[0], key, bench.claim(), 'release');
         const claims = Array.from({ length: AT_ONCE }, () => bench.claim());
-        const answers = await Promise.all(claims.map((claim, n) => tables[(n + round) % 2]!.acquire(key, claim)));
-        const winners = claims.filter((_claim, n) => answers[n]!.kind === 'granted');
+        const answers = await Promise.all(claims.map((claim, n) => inTurn(tables, n + round).acquire(key, claim)));
+        const winners = claims.filter((_claim, n) => answers[n]?.kind === 'granted');
         bench.proof.equal(winners.length, 1, 'grants');
         const named = answers.flatMap((answer) => (answer.kind === 'busy' ? [answer.holder] : []));
         bench.proof.equal(named, Array.from({ length: AT_ONCE - 1 }, () => winners[0]), 'the holders that the others are told');

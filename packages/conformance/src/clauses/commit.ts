@@ -167,12 +167,12 @@ export const commitClauses: readonly TableClause[] = [
   {
     title: 'increments of two instances, each under the lock, lose none',
     async run(bench) {
-      const [tables, key] = [[await bench.driver(), await bench.driver()], bench.key()];
-      await created(tables[0]!, key, bench.claim(), 'release', replaces({ n: '0' }));
+      const [tables, key] = [await bench.two(), bench.key()];
+      await created(tables[0], key, bench.claim(), 'release', replaces({ n: '0' }));
       await Promise.all(tables.map(async (table) => {
         for (let n = 0; n < INCREMENTS / 2; n += 1) await increment(bench, table, key);
       }));
-      bench.proof.equal((await recordOf(tables[0]!, key)).attributes, contentOf({ n: String(INCREMENTS) }), 'the counter');
+      bench.proof.equal((await recordOf(tables[0], key)).attributes, contentOf({ n: String(INCREMENTS) }), 'the counter');
     },
   },
 ];

@@ -1,4 +1,4 @@
-import type { TableClause } from '../driver-bench.js';
+import { inTurn, type TableClause } from '../driver-bench.js';
 import { contentOf, created, FIRST, LONG_MS, recordOf, replaces, sets, stateOf } from './contents.js';
 
 const AT_ONCE = 6;
@@ -69,14 +69,14 @@ export const createClauses: readonly TableClause[] = [
   {
     title: 'of several creates at once exactly one is stored',
     async run(bench) {
-      const tables = [await bench.driver(), await bench.driver()];
+      const tables = await bench.two();
       for (let round = 0; round < 10; round += 1) {
         const [key, claims] = [bench.key(), Array.from({ length: AT_ONCE }, () => bench.claim())];
         const answers = await Promise.all(claims.map((claim, n) =>
-          tables[(n + round) % 2]!.create(key, claim, replaces({ n: String(n) }), 'keep')));
+          inTurn(tables, n + round).create(key, claim, replaces({ n: String(n) }), 'keep')));
         const winners = claims.filter((_claim, n) => answers[n] === 'created');
         bench.proof.equal(winners.length, 1, 'how many were told that they created it');
-        const { holder, attributes } = await recordOf(tables[0]!, key);
+        const { holder, attributes } = await recordOf(tables[0], key);
         bench.proof.equal({ holder, attributes }, { holder: winners[0], attributes: contentOf({ n: String(answers.indexOf('created')) }) }, 'whose it is');
       }
     },

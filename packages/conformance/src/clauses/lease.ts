@@ -105,10 +105,10 @@ export const leaseClauses: readonly TableClause[] = [
   {
     title: 'lapse made twice stays 0, also for another observer and any quiet time',
     async run(bench) {
-      const tables = [await bench.driver(), await bench.driver()];
-      const incarnation = await beats(bench, tables[0]!, 1);
-      await lapses(bench, tables[1]!, incarnation, bench.paceMs);
-      await tables[0]!.beat(incarnation, 2, LEASE_MS);
+      const tables = await bench.two();
+      const incarnation = await beats(bench, tables[0], 1);
+      await lapses(bench, tables[1], incarnation, bench.paceMs);
+      await tables[0].beat(incarnation, 2, LEASE_MS);
       for (const table of tables) {
         for (const quietMs of [0, bench.paceMs, LEASE_MS]) bench.proof.equal(await table.lapse(incarnation, quietMs), 0, `the answer, quiet for ${quietMs}`);
       }

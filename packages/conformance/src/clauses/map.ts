@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Entry, SessionMap } from '@cluster/core/driver';
-import type { MapBench, MapClause } from '../driver-bench.js';
+import { inTurn, type MapBench, type MapClause } from '../driver-bench.js';
 import { LONG_MS } from './contents.js';
 import { KEY_ALPHABET, longText, MAX_KEY_LENGTH, ODD_TEXTS } from './odd-texts.js';
 
@@ -196,14 +196,14 @@ export const mapClauses: readonly MapClause[] = [
   {
     title: 'a revision is never used again, also after expiry and creation anew',
     async run(bench) {
-      const [map, other, key] = [await bench.driver(), await bench.driver(), bench.key()];
+      const [maps, key] = [await bench.two(), bench.key()];
       const revisions: (string | undefined)[] = [];
       for (let life = 0; life < 3; life += 1) {
-        const last = [map, other][life % 2]!;
+        const last = inTurn(maps, life);
         revisions.push(await first(last, key, entry('same')));
         for (let n = 0; n < 5; n += 1) revisions.push(await last.compareAndSet(key, revisions.at(-1), entry('same', n === 4 ? bench.paceMs : LONG_MS)));
-        await bench.time.becomes('an entry expires', async () => await map.get(key) === undefined, bench.paceMs * 1.1 + bench.limits.lateMs);
-        await map.sweep?.(100);
+        await bench.time.becomes('an entry expires', async () => await maps[0].get(key) === undefined, bench.paceMs * 1.1 + bench.limits.lateMs);
+        await maps[0].sweep?.(100);
       }
       bench.proof.equal([new Set(revisions).size, revisions.includes(undefined)], [revisions.length, false], `different ones of ${revisions.length} revisions`);
     },
@@ -211,16 +211,16 @@ export const mapClauses: readonly MapClause[] = [
   {
     title: 'of several puts at once with the same revision exactly one is accepted',
     async run(bench) {
-      const maps = [await bench.driver(), await bench.driver()];
+      const maps = await bench.two();
       for (let round = 0; round < ROUNDS; round += 1) {
         const key = bench.key();
         let expected: string | undefined;
         for (const stage of ['creation', 'update', 'second update']) {
           const answers = await Promise.all(Array.from({ length: AT_ONCE }, (_unused, n) =>
-            maps[(n + round) % 2]!.compareAndSet(key, expected, entry(`${stage} ${n}`))));
+            inTurn(maps, n + round).compareAndSet(key, expected, entry(`${stage} ${n}`))));
           const winner = answers.findIndex((answer) => answer !== undefined);
           bench.proof.equal(answers.filter((answer) => answer !== undefined).length, 1, `puts accepted as the ${stage}`);
-          const found = await maps[round % 2]!.get(key);
+          const found = await inTurn(maps, round).get(key);
           bench.proof.equal([found?.value, found?.revision], [`${stage} ${winner}`, answers[winner]], 'what is there');
           expected = answers[winner];
         }
@@ -230,12 +230,12 @@ export const mapClauses: readonly MapClause[] = [
   {
     title: 'increments of two driver objects lose none',
     async run(bench) {
-      const [maps, key] = [[await bench.driver(), await bench.driver()], bench.key()];
-      await first(maps[0]!, key, entry('0'));
+      const [maps, key] = [await bench.two(), bench.key()];
+      await first(maps[0], key, entry('0'));
       await Promise.all(maps.map(async (map) => {
         for (let n = 0; n < INCREMENTS / 2; n += 1) await increment(map, key);
       }));
-      bench.proof.equal(await valueOf(maps[1]!, key), String(INCREMENTS), 'the counter');
+      bench.proof.equal(await valueOf(maps[1], key), String(INCREMENTS), 'the counter');
     },
   },
   ...timeClauses, ...valueClauses,

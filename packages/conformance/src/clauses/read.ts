@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { TableClause } from '../driver-bench.js';
+import { inTurn, type TableClause } from '../driver-bench.js';
 import { asRecord, contentOf, created, FIRST, recordOf, replaces, sets, stateOf, unchanged } from './contents.js';
 
 const ROUNDS = 20;
@@ -21,12 +21,12 @@ export const readClauses: readonly TableClause[] = [
   {
     title: 'read sees every commit that was acknowledged before, whichever instance made it',
     async run(bench) {
-      const [tables, key] = [[await bench.driver(), await bench.driver()], bench.key()];
+      const [tables, key] = [await bench.two(), bench.key()];
       let [holder, version] = [bench.claim(), 1];
-      await created(tables[0]!, key, holder);
+      await created(tables[0], key, holder);
       for (let round = 0; round < ROUNDS; round += 1) {
         const next = bench.claim();
-        await tables[round % 2]!.commit(key, holder.grant, version, sets({ round: String(round) }), next);
+        await inTurn(tables, round).commit(key, holder.grant, version, sets({ round: String(round) }), next);
         version += 1;
         for (const table of tables) {
           const found = await recordOf(table, key);
