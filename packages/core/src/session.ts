@@ -126,12 +126,21 @@ export class SessionState {
     return set.size === 0 && this.#removed.size === 0 ? undefined : { set, remove: [...this.#removed], whole: false };
   }
 
-  /** Goes on from a new committed content; `discard` drops what was changed. */
+  /** Goes on from a new committed content; `discard` drops what was changed, else what it does not have yet stays changed. */
   rebase(base: ReadonlyMap<string, Encoded>, discard: boolean): void {
+    const before = this.base;
     this.base = base;
-    this.#written.clear();
-    this.#removed.clear();
-    if (discard) this.#values.clear();
+    if (discard) {
+      for (const names of [this.#values, this.#written, this.#removed, this.seen]) names.clear();
+      this.keysSeen = false;
+      return;
+    }
+    for (const name of this.#removed) if (!base.has(name)) this.#removed.delete(name);
+    for (const [name, value] of this.#values) {
+      if (this.#isEncodedAs(value, base.get(name))) this.#written.delete(name);
+      // Only read here, and changed by somebody else: to be read anew.
+      else if (!this.#written.has(name) && this.#isEncodedAs(value, before.get(name))) this.#values.delete(name);
+    }
   }
 
   /** Takes over another handle's attributes, as they are now. */
@@ -150,6 +159,14 @@ export class SessionState {
       return this.codec.decode(encoded);
     } catch (cause) {
       throw new ClusterError('CLUSTER_UNREADABLE', `attribute '${name}' cannot be decoded by codec '${this.codec.name}'`, { cause });
+    }
+  }
+
+  #isEncodedAs(value: unknown, encoded: Encoded | undefined): boolean {
+    try {
+      return sameEncoded(this.codec.encode(value), encoded);
+    } catch {
+      return false; // the next send names it
     }
   }
 

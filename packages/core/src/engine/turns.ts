@@ -76,11 +76,14 @@ export class Turns {
   /** Publishes and, unless `goesOn`, ends the turn; at once where nothing is to be said to the store. */
   send(turn: Turn, goesOn: boolean): Promise<void> {
     let change: Change | undefined;
+    let hasBegun = false;
     try {
       this.#begin(turn);
+      hasBegun = true;
       change = turn.state.changes();
     } catch (error) {
-      if (turn.isSending) this.end(turn, 'sent');
+      // A second send of a handle must not end the first.
+      if (hasBegun) this.end(turn, 'sent');
       return Promise.reject(error);
     }
     if (change === undefined && !goesOn && this.#endsNow(turn)) {
@@ -101,7 +104,8 @@ export class Turns {
       throw error;
     }
     turn.isSending = false;
-    if (!goesOn) this.end(turn, 'sent');
+    // Removed while it was saved: nobody else would leave the slot.
+    if (!goesOn || turn.state.ended !== undefined) this.end(turn, 'sent');
   }
 
   /** Whether an unchanged turn ends without a word to the store: nobody waits, and the lock stays here. */
