@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Health, Manager } from '@cluster/core';
+import { ClusterError, type Health, type Manager } from '@cluster/core';
 import { answerError } from './answer.js';
 import type { HttpSession } from './http-session.js';
 import { resolveSessionOptions, type SessionOptions } from './options.js';
@@ -8,12 +8,15 @@ import { cookieFace } from './session-methods.js';
 import { Turn, turnOf, type Site } from './turn.js';
 import { warnOnce } from './warnings.js';
 
-/** Gives every request its session. For Connect and Express, and by its promise for plain node:http. */
+/** Gives every request its session: `app.use(sessions)` with Connect and Express, `await sessions.open(req, res)` with node:http. */
 export interface SessionMiddleware {
-  /** For node:http: resolves with the session, or with undefined when the request has been answered (store down) or its client has left. */
-  (req: IncomingMessage, res: ServerResponse): Promise<HttpSession | undefined>;
-  /** For Connect and Express: `req.session` is there when `next` is called. */
+  /** `req.session` is there when `next` is called; with an error if it could not be looked up. */
   (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void): void;
+  /**
+   * For node:http: the session of the request. Undefined: the request has been answered with the error, 503 when the store
+   * is down, or its client has left.
+   */
+  open(req: IncomingMessage, res: ServerResponse): Promise<HttpSession | undefined>;
   readonly manager: Manager;
   /** Optional: the first request starts. Call it to fail at boot. */
   start(): Promise<void>;
@@ -35,20 +38,30 @@ const properties: PropertyDescriptorMap & ThisType<IncomingMessage> = {
   sessionID: { configurable: true, enumerable: true, get() { return turnOf(this)?.session.id; } },
 };
 
-function opened(turn: Turn): Promise<HttpSession | undefined> {
+const nothing = () => { /* the client has left, and nobody waits for the answer */ };
+
+/** The turn of the request, made if it is its first; undefined: it has passed here before. */
+function newTurn(site: Site, req: IncomingMessage, res: ServerResponse): Turn | undefined {
+  if (turnOf(req) !== undefined) return undefined;
+  const turn = new Turn(site, req, res);
+  Object.defineProperties(req, properties);
+  return turn;
+}
+
+function open(site: Site, req: IncomingMessage, res: ServerResponse): Promise<HttpSession | undefined> {
+  const turn = newTurn(site, req, res);
+  if (turn === undefined) return Promise.resolve(turnOf(req)?.session);
   return new Promise((resolve) => {
     turn.open((error) => {
       if (error === undefined) {
         resolve(turn.session);
       } else {
-        answerError(turn.res, error);
+        answerError(res, error);
         resolve(undefined);
       }
     }, () => { resolve(undefined); });
   });
 }
-
-const nothing = () => { /* the client has left, and nobody waits for the answer */ };
 
 /**
  * Sessions for the requests of one application.
@@ -61,24 +74,15 @@ export function session(options: SessionOptions): SessionMiddleware {
   const site: Site = { manager, clock, access, onStoreError, warn, jar: new SessionCookie(settings, warn), cookieFace: cookieFace(cookie) };
   const stop = async () => { if (owned) await manager.stop(); };
 
-  function middleware(req: IncomingMessage, res: ServerResponse): Promise<HttpSession | undefined>;
-  function middleware(req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void): void;
-  function middleware(req: IncomingMessage, res: ServerResponse, next?: (error?: unknown) => void): Promise<HttpSession | undefined> | undefined {
-    const known = turnOf(req);
-    if (known !== undefined) {
-      // Mounted twice: the first one has done it.
-      if (next === undefined) return Promise.resolve(known.session);
-      next();
-      return undefined;
-    }
-    const turn = new Turn(site, req, res);
-    Object.defineProperties(req, properties);
-    if (next === undefined) return opened(turn);
-    turn.open(next, nothing);
-    return undefined;
+  function middleware(req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void): void {
+    if (typeof next !== 'function') throw new ClusterError('CLUSTER_BAD_OPTION', 'session: next: expected a function; without one use `await sessions.open(req, res)`');
+    const turn = newTurn(site, req, res);
+    if (turn === undefined) next();
+    else turn.open(next, nothing);
   }
   return Object.assign(middleware, {
     manager, stop,
+    open: (req: IncomingMessage, res: ServerResponse) => open(site, req, res),
     start: () => manager.start(),
     drain: () => manager.drain(),
     health: () => manager.health(),

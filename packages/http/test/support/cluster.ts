@@ -47,7 +47,7 @@ export const hosts: Record<string, (sessions: SessionMiddleware, handler: Handle
   'Express 4': (sessions, handler) => express4().use(sessions).use(extended(handler)),
   Connect: (sessions, handler) => connect().use(sessions).use(extended(handler)),
   'node:http': (sessions, handler) => (req, res) => {
-    void sessions(req, res).then((found) => found && extended(handler)(req, res));
+    void sessions.open(req, res).then((found) => found && extended(handler)(req, res));
   },
 };
 

@@ -1,0 +1,178 @@
+import { request } from 'node:http';
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { MemoryStore } from '@cluster/core';
+import { Clock } from '@cluster/core/driver';
+import { LEFT_GRACE_MS } from '../src/turn.js';
+import { express5, instance, instances, one, stopAll, warningsOf, type Handler } from './support/cluster.js';
+import { counter, until } from './support/counter.js';
+import { ask, closeAll, deferred, serve, Visitor } from './support/servers.js';
+
+afterEach(async () => {
+  await closeAll();
+  await stopAll();
+});
+
+describe('a session that is gone', () => {
+  it('an unknown id gets a new one; ids from a cookie are never adopted', async () => {
+    const { url } = await serve(express5(instance(), counter));
+    const reply = await ask(url, { method: 'POST', headers: { cookie: 'sid=chosen-by-somebody' } });
+    expect(reply.status).toBe(303);
+    expect(reply.headers['set-cookie']?.[0]).toMatch(/^sid=[\w-]{32};/);
+    expect((await ask(url, { headers: { cookie: 'sid=chosen-by-somebody' } })).body).toBe('{}');
+  });
+
+  it('an id that was changed: an empty session, changes dropped with one warning, and no cookie', async () => {
+    const { url } = await serve(express5(instance(), counter));
+    const visitor = new Visitor();
+    await visitor.post(url);
+    const old = { cookie: `sid=${visitor.cookies.get('sid') ?? ''}` };
+    await visitor.post(`${url}/login`);
+    const warnings = await warningsOf(async () => {
+      for (const path of ['/', '/', '/login']) {
+        const reply = await ask(url + path, { method: 'POST', headers: old });
+        expect(reply.status).toBe(303);
+        expect(reply.headers).not.toHaveProperty('set-cookie');
+      }
+    });
+    expect(warnings).toEqual(['CLUSTER_HTTP_MOVED']);
+    const read = await ask(url, { headers: old });
+    expect(read).toMatchObject({ status: 200, body: '{}' });
+    expect(read.headers).not.toHaveProperty('set-cookie');
+    expect((await visitor.get(url)).body).toBe('{"user":"ada"}');
+  });
+
+  it('a logout under an id that was changed says that it did not happen', async () => {
+    const { url } = await serve(express5(instance(), counter));
+    const visitor = new Visitor();
+    await visitor.post(url);
+    const old = { cookie: `sid=${visitor.cookies.get('sid') ?? ''}` };
+    await visitor.post(`${url}/login`);
+    const reply = await ask(`${url}/logout`, { method: 'POST', headers: old });
+    expect(reply.status).toBe(409);
+    expect(reply.headers).not.toHaveProperty('set-cookie');
+    expect((await visitor.get(url)).body).toBe('{"user":"ada"}');
+  });
+
+  it('a logout stays a logout, also when a slower request on another instance ends after it', async () => {
+    const go = deferred();
+    const inside = deferred();
+    const slow: Handler = async (req, res) => {
+      req.session.note = 'slow';
+      inside.resolve();
+      await go.promise;
+      res.end('slow');
+    };
+    const [a, b] = instances();
+    const here = await serve(express5(a, counter));
+    const there = await serve(express5(b, slow));
+    const visitor = new Visitor();
+    await visitor.post(here.url);
+    const id = visitor.cookies.get('sid') ?? '';
+    const late = visitor.get(there.url);
+    await inside.promise;
+    expect((await visitor.post(`${here.url}/logout`)).body).toBe('out');
+    go.resolve();
+    await late;
+    for (const manager of [a.manager, b.manager]) expect(await manager.findSession(id)).toBeUndefined();
+  });
+
+  it('a change of a session that was removed meanwhile is refused with 409', async () => {
+    const sessions = instance();
+    const { url } = await serve(express5(sessions, async (req, res) => {
+      req.session.note = 'changed';
+      if (req.url === '/remove') await sessions.manager.removeSession(req.session.id);
+      res.end('body');
+    }));
+    const visitor = new Visitor();
+    await visitor.post(`${url}/`);
+    const id = visitor.cookies.get('sid') ?? '';
+    expect(await visitor.post(`${url}/remove`)).toMatchObject({ status: 409 });
+    expect(await sessions.manager.findSession(id)).toBeUndefined();
+  });
+});
+
+describe('a client that leaves', () => {
+  it('gives its place in the queue up, and its handler never runs', async () => {
+    const ran: string[] = [];
+    const sessions = instance();
+    const { url, port } = await serve(express5(sessions, (req, res) => {
+      ran.push(req.url ?? '');
+      return counter(req, res);
+    }));
+    const visitor = new Visitor();
+    await visitor.post(`${url}/first`);
+    const holder = await sessions.manager.findSession(visitor.cookies.get('sid') ?? '');
+    const leaver = request({ port, host: '127.0.0.1', method: 'POST', path: '/leaver', agent: false, headers: { cookie: `sid=${visitor.cookies.get('sid') ?? ''}` } });
+    leaver.on('error', () => undefined).end();
+    await until(() => sessions.health().waiting === 1);
+    leaver.destroy();
+    await until(() => sessions.health().waiting === 0);
+    if (holder !== undefined) await sessions.manager.releaseSession(holder);
+    await visitor.post(`${url}/last`);
+    expect(ran).toEqual(['/first', '/last']);
+  });
+
+  it('a handler that goes on keeps the lock for 5 s at most', async () => {
+    const clock = Clock.manual();
+    // Its own clock for the grace only: the manager is passed in, on the system's.
+    const sessions = one({ store: new MemoryStore({ clock }), clock });
+    const inside = deferred();
+    const thrown = deferred<unknown>();
+    const go = deferred();
+    const { url, port } = await serve(express5(sessions, async (req, res) => {
+      req.session.count = (req.session.count ?? 0) + 1;
+      if (req.url === '/slow') {
+        inside.resolve();
+        await go.promise;
+        try {
+          req.session.note = 'too late';
+        } catch (error) {
+          thrown.resolve(error);
+        }
+      }
+      res.end('body');
+    }));
+    const visitor = new Visitor();
+    await visitor.post(url);
+    const leaver = request({ port, host: '127.0.0.1', method: 'POST', path: '/slow', agent: false, headers: { cookie: `sid=${visitor.cookies.get('sid') ?? ''}` } });
+    leaver.on('error', () => undefined).end();
+    await inside.promise;
+    leaver.destroy();
+    const next = visitor.post(url);
+    await until(() => sessions.health().waiting === 1);
+    await clock.advance(LEFT_GRACE_MS - 1);
+    expect(sessions.health()).toMatchObject({ running: 1, waiting: 1 });
+    await clock.advance(1);
+    expect((await next).status).toBe(200);
+    go.resolve();
+    expect(await thrown.promise).toMatchObject({ code: 'CLUSTER_SESSION_ENDED' });
+    const left = await sessions.manager.findSession(visitor.cookies.get('sid') ?? '', { access: 'snapshot' });
+    expect(left?.count).toBe(2);
+  });
+
+  it('a handler that ends in time is stored', async () => {
+    const sessions = instance();
+    const inside = deferred();
+    const go = deferred();
+    const closed = deferred();
+    const { url, port } = await serve(express5(sessions, async (req, res) => {
+      req.session.count = (req.session.count ?? 0) + 1;
+      if (req.url === '/slow') {
+        res.on('close', () => { closed.resolve(); });
+        inside.resolve();
+        await go.promise;
+      }
+      res.end('body');
+    }));
+    const visitor = new Visitor();
+    await visitor.post(url);
+    const leaver = request({ port, host: '127.0.0.1', method: 'POST', path: '/slow', agent: false, headers: { cookie: `sid=${visitor.cookies.get('sid') ?? ''}` } });
+    leaver.on('error', () => undefined).end();
+    await inside.promise;
+    leaver.destroy();
+    await closed.promise;
+    go.resolve();
+    await until(() => sessions.health().running === 0);
+    expect((await sessions.manager.findSession(visitor.cookies.get('sid') ?? '', { access: 'snapshot' }))?.count).toBe(2);
+  });
+});
