@@ -15,9 +15,12 @@ function whatIsMissing() {
   const installed = lockedPackages(installedList);
   // Compared by content: git gives every file of a checkout a new time, so times would order a reinstall without need.
   for (const [path, wanted] of Object.entries(lockedPackages('package-lock.json'))) {
-    const absentByRight = wanted.optional === true || wanted.devOptional === true || wanted.peer === true;
-    if (path === '' || (absentByRight && installed[path] === undefined)) continue;
-    if (installed[path]?.version !== wanted.version) return `node_modules is older than package-lock.json (${path})`;
+    // What stands outside of node_modules is a workspace: present or not, npm does not fetch it.
+    if (!path.includes('node_modules/')) continue;
+    const found = installed[path];
+    const mayBeAbsent = wanted.optional === true || wanted.devOptional === true || wanted.peer === true
+      || (wanted.link === true && !existsSync(join(root, wanted.resolved)));
+    if (found === undefined ? !mayBeAbsent : found.version !== wanted.version) return `node_modules is older than package-lock.json (${path})`;
   }
   return undefined;
 }
