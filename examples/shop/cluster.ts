@@ -40,19 +40,17 @@ export class Cluster {
   ) {}
 
   get members(): Member[] {
-    return NAMES.map((name) => {
-      const running = this.#running.get(name);
-      return { name, pid: running?.child.pid, port: running?.port, state: running?.state ?? 'dead', health: running?.health };
-    });
+    return NAMES.map((name) => this.member(name));
   }
 
   member(name: Name): Member {
-    return this.members[NAMES.indexOf(name)]!; // one member for each name
+    const running = this.#running.get(name);
+    return { name, pid: running?.child.pid, port: running?.port, state: running?.state ?? 'dead', health: running?.health };
   }
 
   /** The process that an incarnation belongs to, dead or alive. */
   nameOf(incarnation: string): Name | undefined {
-    return this.#names.get(incarnation.split('.')[0]!);
+    return this.#names.get(incarnation.replace(/\..*/, ''));
   }
 
   async start(): Promise<void> {

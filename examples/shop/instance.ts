@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
-import type { Health, ManagerEvents } from '@cluster/core';
-import express from 'express';
+import { ClusterError, type Health, type ManagerEvents } from '@cluster/core';
+import express, { type NextFunction, type Request, type Response } from 'express';
 import { absoluteTimeoutMs, idleTimeoutMs, shop } from './app.js';
 
 /** What a process of the shop tells the process that started it. `session`: the first 12 digits of the id's digest. */
@@ -45,6 +45,11 @@ outer.use((req, res, next) => {
   next();
 });
 outer.use(app);
+// Who is refused counts it; Express would print it as well, in the middle of the timeline.
+outer.use((error: unknown, _req: Request, res: Response, next: NextFunction) => {
+  if (ClusterError.is(error)) res.status(error.status).set(error.headers).send(error.code);
+  else next(error);
+});
 app.get('/session', (req, res) => {
   res.json(req.session.isNew ? null : { session: digestOf(req.session.id).slice(0, 12), absoluteTimeoutMs, idleTimeoutMs });
 });

@@ -47,7 +47,10 @@ async function main({ once, port, color }: ReturnType<typeof readArguments>): Pr
     const good = passed(figures, LOCK_TIMEOUT_MS);
     if (!good) process.exitCode = 1;
     timeline.summary(figures, measured, good);
-    if (once) return await close();
+    if (once) {
+      await close();
+      return;
+    }
     timeline.plain(`Try it yourself: ${shop.url}  the page has a button that kills the process serving you`);
     timeline.plain('Ctrl-C stops all three and leaves no session locked.');
   } catch (error) {

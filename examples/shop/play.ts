@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { NAMES, type Cluster, type Name } from './cluster.js';
-import type { Moves, Takeover } from './moves.js';
+import { NAMES, type Name } from './cluster.js';
+import type { Takeover } from './moves.js';
 import { judge, type Figures } from './records.js';
 import { Shoppers } from './shoppers.js';
 import type { Stage } from './stage.js';

@@ -48,7 +48,7 @@ describe('the page', () => {
     await page.goto(url);
     await pressed(page, '#add', /^Added tea #1/);
     const owner = await page.waitForSelector('.process.owner').then((box) => box!.evaluate((element) => element.getAttribute('data-name') ?? '')); // waited for
-    const pid = Number(/\d+/.exec(await textOf(page, '.process.owner .pid') ?? '')?.[0]);
+    const pid = Number(/\d+/.exec(await textOf(page, '.process.owner .pid'))?.[0]);
     await pressed(page, `.process.owner [data-verb=kill]`, / was killed/);
     await page.waitForSelector(`[data-name=${owner}] .state.dead`);
     expect(isAlive(pid)).toBe(false);
