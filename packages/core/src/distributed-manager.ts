@@ -189,7 +189,7 @@ export class DistributedManager implements Manager {
   async #find(id: string, key: string, access: 'exclusive' | 'snapshot', options: FindOptions): Promise<Session | undefined> {
     const { finding } = this.#turns;
     const asking = finding.asking(options);
-    await this.#ready();
+    await this.#ready(asking.deadlineMs + this.#options.storeTimeoutMs);
     if (access === 'snapshot') {
       const content = await finding.content(key, asking);
       return content && this.#turns.openSnapshot(id, key, content, options.label);
@@ -202,8 +202,21 @@ export class DistributedManager implements Manager {
 
   #isServing(): boolean { return (this.#status === 'up' || this.#status === 'draining') && this.#stopping === undefined; }
 
-  async #ready(): Promise<void> {
-    if (!this.#isServing()) await this.start();
+  /** Starts with the first request, which waits no longer than it would for its session. */
+  async #ready(untilMs = this.#turns.finding.endBy()): Promise<void> {
+    if (this.#isServing()) return;
+    const { clock } = this.#options;
+    let cancel: (() => void) | undefined;
+    const tooLong = new Promise<never>((_, reject) => {
+      cancel = clock.timer(() => {
+        reject(new ClusterError('CLUSTER_UNAVAILABLE', 'the store has not started yet; check that it can be reached, and retry'));
+      }, untilMs - clock.monotonicMs(), true);
+    });
+    try {
+      await Promise.race([this.start(), tooLong]);
+    } finally {
+      cancel?.();
+    }
   }
 
   async #start(): Promise<void> {
@@ -233,7 +246,7 @@ export class DistributedManager implements Manager {
       const engine = this.#engine;
       const untilMs = engine.now() + this.#options.lockTimeoutMs + this.#options.storeTimeoutMs;
       while (this.#turns.running > 0 && engine.now() < untilMs) await pause(engine.clock, POLL_MS);
-      await engine.stop();
+      await engine.stop().finally(() => { this.#status = 'stopped'; });
     }
     this.#status = 'stopped';
   }

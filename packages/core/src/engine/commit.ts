@@ -1,6 +1,7 @@
 import type { Change, Claim, Encoded, Then } from '../drivers/session-table.js';
 import { ClusterError } from '../errors.js';
 import { shortName } from '../session-id.js';
+import { unavailable } from './acquisition.js';
 import { applied } from './conflict.js';
 import type { Engine } from './engine.js';
 import { copyOf, pause, type Held, type Slot } from './ownership.js';
@@ -69,6 +70,7 @@ export class Commit {
       const grant = held.claim.grant;
       let outcome: Resolved | 'fenced' = 'unknown';
       let gone: 'removed' | 'moved' | undefined;
+      let failure: unknown;
       try {
         const answer = await this.engine.calls.commit(slot.key, grant, held.copy.stamp.version, { change: sent, lifetimeMs }, then);
         if (answer.kind === 'done') outcome = 'done';
@@ -79,6 +81,7 @@ export class Commit {
         }
       } catch (error) {
         if (refused(error) && first) throw error;
+        failure = error;
       }
       if (outcome === 'done') {
         this.#took(slot, held, grant, content, lifetimeMs);
@@ -94,6 +97,10 @@ export class Commit {
       }
       if (outcome === 'unknown') throw this.#unknown(slot);
       if (outcome === 'behind') sent = wholeOf(content);
+      if (failure === undefined) continue;
+      // The re-grant fenced what failed: by now it is certain that nothing was stored.
+      if (this.engine.now() >= deadlineMs) throw unavailable(failure);
+      if (!first) await pause(this.engine.clock, RETRY_MS);
     }
   }
 

@@ -13,6 +13,7 @@ import { isPlainTable } from './plain-table.js';
 import type { LocalWaiter, RemoteWaiter } from './request-queue.js';
 import { Revokes } from './revokes.js';
 import { StoreCalls } from './store-calls.js';
+import { Sweeper } from './sweeper.js';
 import { Touches } from './touches.js';
 
 export interface EngineSettings {
@@ -40,6 +41,7 @@ export class Engine {
   readonly revokes: Revokes;
   readonly touches: Touches;
   readonly isPlain: boolean;
+  readonly #sweeper: Sweeper;
   readonly #commit: Commit;
   readonly #affinity: Affinity;
   #draining = false;
@@ -51,6 +53,7 @@ export class Engine {
     this.acquisition = new Acquisition(this);
     this.revokes = new Revokes(this);
     this.touches = new Touches(this);
+    this.#sweeper = new Sweeper(this);
     this.#commit = new Commit(this);
     this.#affinity = new Affinity(settings.affinity);
     this.lease = new Lease(this.calls, clock, instanceId, settings, {
@@ -76,10 +79,12 @@ export class Engine {
       await this.calls.stop().catch((cause: unknown) => { this.events.emit('warning', { message: 'the store did not stop after a failed start', cause }); });
       throw unavailable(error);
     }
+    this.#sweeper.start();
   }
 
   /** Ends the lease, which frees everything still held, and stops the driver. */
   async stop(): Promise<void> {
+    await this.#sweeper.stop();
     await this.touches.stop();
     try {
       await this.lease.stop();

@@ -59,7 +59,12 @@ export class Lease {
   async start(): Promise<void> {
     this.#running = true;
     this.#begin();
-    await this.#beat(true);
+    try {
+      await this.#beat(true);
+    } catch (error) {
+      this.#running = false;
+      throw error;
+    }
     this.#test();
   }
 

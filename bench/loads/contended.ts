@@ -1,0 +1,34 @@
+import { Servers } from '../servers.js';
+
+const INCREMENTS = 10_000;
+const CLIENTS = 16;
+
+/** Many POSTs at once that increment one session's counter, alternating between two processes; true if none is lost. */
+export async function contended([count = String(INCREMENTS)]: readonly string[]): Promise<boolean> {
+  const total = Number(count);
+  const servers = await Servers.start(2);
+  try {
+    const { cookie } = await servers.ask(0, 'POST', '/');
+    let sent = 0;
+    let acknowledged = 0;
+    const refused = new Map<number, number>();
+    const startedMs = performance.now();
+    await Promise.all(Array.from({ length: CLIENTS }, async () => {
+      while (sent < total) {
+        const { status } = await servers.ask(sent++, 'POST', '/', cookie);
+        if (status === 200) acknowledged += 1;
+        else refused.set(status, (refused.get(status) ?? 0) + 1);
+      }
+    }));
+    const tookMs = performance.now() - startedMs;
+    const { body } = await servers.ask(0, 'GET', '/', cookie);
+    // The first POST made the session and counted as well.
+    const found = Number(body) - 1;
+    console.log(`contended increments by POST, two processes, filesystem store, ${CLIENTS} clients`);
+    console.log(`sent ${sent}, acknowledged ${acknowledged}, refused ${JSON.stringify(Object.fromEntries(refused))}, found ${found}, lost ${acknowledged - found}`);
+    console.log(`${(tookMs / 1000).toFixed(1)} s, ${Math.round(total / tookMs * 1000)} per second`);
+    return acknowledged === total && found === acknowledged;
+  } finally {
+    await servers.stop();
+  }
+}

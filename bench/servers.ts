@@ -1,0 +1,44 @@
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { Agent, request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+export interface Answer { readonly status: number; readonly body: string; readonly cookie: string | undefined }
+
+/** Processes of one small application on a fresh folder, ended by `stop`. */
+export class Servers {
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: 128 });
+
+  private constructor(private readonly directory: string, private readonly processes: readonly ChildProcess[], readonly ports: readonly number[]) {}
+
+  static async start(count: number): Promise<Servers> {
+    const directory = mkdtempSync(join(tmpdir(), 'cluster-bench-'));
+    const processes = Array.from({ length: count }, () => fork(join(import.meta.dirname, 'server.ts'), [directory]));
+    const ports = await Promise.all(processes.map(async (child) => Number((await once(child, 'message'))[0])));
+    return new Servers(directory, processes, ports);
+  }
+
+  /** One request to one of the processes. */
+  async ask(process: number, method: string, path: string, cookie?: string): Promise<Answer> {
+    const sent = request({
+      host: '127.0.0.1', port: this.ports[process % this.ports.length], method, path, agent: this.#agent,
+      headers: cookie === undefined ? {} : { cookie },
+    });
+    sent.end();
+    const [response] = await once(sent, 'response') as [import('node:http').IncomingMessage];
+    let body = '';
+    for await (const chunk of response) body += String(chunk);
+    return { status: response.statusCode ?? 0, body, cookie: response.headers['set-cookie']?.[0]?.split(';')[0] };
+  }
+
+  async stop(): Promise<void> {
+    this.#agent.destroy();
+    await Promise.all(this.processes.map((child) => {
+      child.kill('SIGTERM');
+      return once(child, 'exit');
+    }));
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
