@@ -98,8 +98,8 @@ export class Commit {
       if (outcome === 'unknown') throw this.#unknown(slot);
       if (outcome === 'behind') sent = wholeOf(content);
       if (failure === undefined) continue;
-      // The re-grant fenced what failed: by now it is certain that nothing was stored.
-      if (this.engine.now() >= deadlineMs) throw unavailable(failure);
+      // The re-grant fenced what failed, for ever where the store never rolls back.
+      if (this.engine.now() >= deadlineMs) throw this.engine.calls.capabilities.rollback ? this.#unknown(slot) : unavailable(failure);
       if (!first) await pause(this.engine.clock, RETRY_MS);
     }
   }
