@@ -1,2 +1,2 @@
 export { testDriver, type DriverHarness } from './test-driver.js';
-export type { Runner } from './clause.js';
+export { testStore, type StoreHarness } from './test-store.js';
