@@ -104,7 +104,8 @@ export class Ownership {
   /** To be called when a slot falls idle or its content changed: keeps the order of use, the count of bytes and the bounds. */
   settle(slot: Slot): void {
     if (this.#slots.get(slot.key) !== slot) return;
-    if (this.#leaving.delete(slot)) slot.forget();
+    // Asked for again meanwhile, it stays.
+    if (slot.isIdle && this.#leaving.delete(slot) && slot.held === undefined) slot.forget();
     this.#count(slot);
     if (!slot.isIdle) return;
     this.#slots.delete(slot.key);
