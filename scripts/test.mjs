@@ -48,7 +48,8 @@ const shop = 'examples/shop';
 
 function types() {
   node('node_modules/typescript/bin/tsc', '--build');
-  for (const project of ['tsconfig.test.json', ...foldersOf('examples')]) node('node_modules/typescript/bin/tsc', '--project', project);
+  const alone = ['bench', 'simulation'].filter((name) => existsSync(join(root, name)));
+  for (const project of ['tsconfig.test.json', ...foldersOf('examples'), ...alone]) node('node_modules/typescript/bin/tsc', '--project', project);
 }
 
 function tests(folder) {
