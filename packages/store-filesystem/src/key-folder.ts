@@ -4,7 +4,7 @@ import { ClusterError } from '@cluster/core';
 import { codeOf, dropFile, exists, readWhole, refused, syncFolder, unknownOutcome, writeBody } from './disk.js';
 import { decodeRecord, encodeRecord, type StoredRecord } from './record-file.js';
 import {
-  expiresMsOf, firstRevision, newestSlot, newId, numberOf, parseSlot, revisionText, slotName, slotsIn, successor, type Revision,
+  expiresMsOf, firstRevision, newestSlot, newId, numberOf, parseSlot, slotName, slotsIn, successor, type Revision,
 } from './revision.js';
 
 /** The calls that a store makes to the disk; tests put in one that stops between two of them. */
@@ -72,7 +72,7 @@ export class KeyFolder {
   /** The newest content, expired or not. */
   async newest(): Promise<Newest> {
     for (let look = 0; look < MAX_LOOKS; look++) {
-      const names = await this.list();
+      const names = await this.#list();
       const slot = newestSlot(names);
       if (slot === undefined) return { names };
       const file = slotName(slot.number, slot.base);
@@ -162,7 +162,7 @@ export class KeyFolder {
 
   /** Removes the key if it has expired, and what crashes left in its folder. True: it had expired and is gone. */
   async sweep(): Promise<boolean> {
-    const listed = await this.list();
+    const listed = await this.#list();
     const mayLive = listed.some((name) => parseSlot(name) === undefined && expiresMsOf(name) > this.volume.wallMs());
     if (mayLive && listed.length <= NAMES_AT_REST) return false;
     const { names, record } = await this.newest();
@@ -212,7 +212,7 @@ export class KeyFolder {
     for (const name of names) await dropFile(this.volume.disk, this.#at(name));
   }
 
-  async list(): Promise<string[]> {
+  async #list(): Promise<string[]> {
     return this.volume.disk.readdir(this.path).catch((error: unknown) => {
       if (codeOf(error) === 'ENOENT') return [];
       throw refused(this.#shown(''), error);

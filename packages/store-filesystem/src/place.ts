@@ -48,13 +48,17 @@ async function refuseSharedMount(directory: string): Promise<void> {
   if (shared !== undefined) throw badDirectory(directory, `a ${shared} mount (allowNetworkMounts accepts it, for one host)`);
 }
 
+/** Step by step, since a recursive mkdir tells ENOENT whatever is wrong, and each new name has to be synced in its parent. */
 async function makeDurably(path: string): Promise<void> {
-  const first = await disk.mkdir(path, { recursive: true, mode: 0o700 });
-  if (first === undefined) return;
-  for (let parent = dirname(path); parent.length >= dirname(first).length; parent = dirname(parent)) {
-    await syncFolder(disk, parent);
-    if (parent === dirname(parent)) break;
+  try {
+    await disk.mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST' && (await disk.stat(path)).isDirectory()) return;
+    if (codeOf(error) !== 'ENOENT') throw error;
+    await makeDurably(dirname(path));
+    return makeDurably(path);
   }
+  await syncFolder(disk, dirname(path));
 }
 
 const LAYOUT_MARK = `${MAGIC} ${LAYOUT_VERSION}\n`;
@@ -96,10 +100,7 @@ export async function preparePlace(directory: string, context: string, allowNetw
     await makeDurably(resolve(directory));
     if (!allowNetworkMounts) await refuseSharedMount(directory);
     await makeDurably(keys);
-    for (const folder of [place.making, place.sockets, place.unreadable]) {
-      await disk.mkdir(folder, { mode: 0o700 }).catch((error: unknown) => { if (codeOf(error) !== 'EEXIST') throw error; });
-    }
-    await syncFolder(disk, root);
+    for (const each of [place.making, place.sockets, place.unreadable]) await makeDurably(each);
     await disk.access(keys, constants.W_OK | constants.X_OK);
     await checkLayout(place);
   } catch (error) {

@@ -29,13 +29,13 @@ export function encodeRecord(key: string, revision: Revision, value: string): Bu
 export function decodeRecord(key: string, path: string, bytes: Buffer): StoredRecord {
   const end = bytes.subarray(0, MAX_HEADER_BYTES).indexOf('\n');
   const [magic, version, checksum, length, revisionWord, storedKey] = bytes.toString('latin1', 0, Math.max(end, 0)).split(' ');
-  if (magic === MAGIC && version !== undefined && /^[0-9]+$/.test(version) && version !== String(LAYOUT_VERSION)) {
-    throw new ClusterError('CLUSTER_FOREIGN_VERSION', `${path}: expected layout ${LAYOUT_VERSION}, found layout ${version}`);
+  if (magic === MAGIC && version !== String(LAYOUT_VERSION) && /^[0-9]+$/.test(version ?? '')) {
+    throw new ClusterError('CLUSTER_FOREIGN_VERSION', `${path}: expected layout ${LAYOUT_VERSION}, found layout ${version ?? ''}`);
   }
   const content = bytes.subarray(end + 1);
   const rest = ` ${length} ${revisionWord} ${storedKey}\n`;
   const revision = parseRevision(revisionWord ?? '');
-  const damage = end < 0 || magic !== MAGIC || revision === undefined ? 'no header of this store'
+  const damage = end < 0 || magic !== MAGIC || version !== String(LAYOUT_VERSION) || revision === undefined ? 'no header of this store'
     : content.length !== Number(length) ? `${content.length} bytes of content instead of ${length}`
     : crc32(content, crc32(rest)).toString(16).padStart(8, '0') !== checksum ? 'content that does not match its checksum'
     : storedKey !== key ? 'the content of another key'

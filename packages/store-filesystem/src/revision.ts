@@ -81,7 +81,7 @@ export function keyOfFolder(folder: string): string {
   const [small = '', capitals] = folder.replace(/^~/, '').split('~');
   if (capitals === undefined) return small;
   const bits = BigInt(`0x${capitals}`).toString(2).padStart(small.length, '0');
-  return [...small].map((letter, index) => (bits[index] === '1' ? letter.toUpperCase() : letter)).join('');
+  return small.replace(/./g, (letter, index: number) => (bits[index] === '1' ? letter.toUpperCase() : letter));
 }
 
 /** Which of 256 folders a key's folder is in: FNV-1a, two hex digits. */

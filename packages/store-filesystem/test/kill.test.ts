@@ -10,7 +10,10 @@ const keyPath = join('shop/keys', shardOf(key), folderName(key));
 let directory: string;
 
 beforeEach(async () => { directory = await temporaryFolder(); });
-afterEach(() => removeFolder(directory));
+afterEach(async () => {
+  await Child.killAll();
+  await removeFolder(directory);
+});
 
 async function open(): Promise<FilesystemMap> {
   const map = new FilesystemMap({ directory, sweepIntervalMs: 600_000, allowNetworkMounts: false });

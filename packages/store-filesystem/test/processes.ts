@@ -8,6 +8,7 @@ const repository = join(import.meta.dirname, '../../..');
 
 /** A child process of a file in `children/`. */
 export class Child {
+  static readonly #running = new Set<Child>();
   readonly lines: string[] = [];
   readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   readonly #process: ChildProcess;
@@ -22,8 +23,19 @@ export class Child {
     if (stdout !== null) createInterface({ input: stdout }).on('line', (line) => { this.lines.push(line); this.#wake(); });
     stderr?.on('data', (text: Buffer) => { this.#errors += String(text); });
     this.ended = new Promise((resolve) => {
-      this.#process.once('close', (code, signal) => { resolve({ code, signal }); this.#wake(); });
+      this.#process.once('close', (code, signal) => {
+        Child.#running.delete(this);
+        resolve({ code, signal });
+        this.#wake();
+      });
     });
+    Child.#running.add(this);
+  }
+
+  /** Ends what a test has left running. */
+  static async killAll(): Promise<void> {
+    for (const child of Child.#running) child.kill('SIGKILL');
+    await Promise.all([...Child.#running].map((child) => child.ended));
   }
 
   kill(signal: NodeJS.Signals): void {

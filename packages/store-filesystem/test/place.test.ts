@@ -1,0 +1,150 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { execFileSync } from 'node:child_process';
+import { chmod, mkdir, readdir, stat, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ClusterError } from '@cluster/core';
+import { FilesystemMap } from '../src/filesystem-map.js';
+import { preparePlace, sharedTypeName } from '../src/place.js';
+import { removeFolder, temporaryFolder } from './processes.js';
+
+let folder: string;
+beforeEach(async () => { folder = await temporaryFolder(); });
+afterEach(() => removeFolder(folder));
+
+const prepare = (directory: string) => preparePlace(directory, 'shop', false);
+
+async function started(directory: string): Promise<FilesystemMap> {
+  const map = new FilesystemMap({ directory, sweepIntervalMs: 600_000, allowNetworkMounts: false });
+  await map.start({ context: 'shop', instanceId: 'a', receive: () => undefined, listening: () => undefined });
+  return map;
+}
+
+describe('the directory of a store', () => {
+  it('is made, with its parents, for its owner only', async () => {
+    const directory = join(folder, 'new/deep');
+    const map = await started(directory);
+    await map.compareAndSet('k', undefined, { value: 'x', lifetimeMs: 1_000 });
+    await map.stop();
+    for (const entry of await readdir(directory, { recursive: true, withFileTypes: true })) {
+      expect((await stat(join(entry.parentPath, entry.name))).mode & 0o077).toBe(0);
+    }
+    expect((await stat(directory)).mode & 0o777).toBe(0o700);
+  });
+
+  it('may be relative, and reached by a symbolic link', async () => {
+    await mkdir(join(folder, 'real'));
+    await symlink('real', join(folder, 'link'));
+    const map = await started(join(folder, 'link/../link'));
+    await map.stop();
+    expect(await readdir(join(folder, 'real'))).toEqual(['shop']);
+  });
+
+  it('is refused when it is a file, or in one', async () => {
+    const path = join(folder, 'file');
+    await writeFile(path, '');
+    for (const directory of [path, join(path, 'below')]) {
+      await expect(prepare(directory)).rejects.toMatchObject({
+        code: 'CLUSTER_BAD_OPTION',
+        message: `FilesystemStore: directory: expected a folder on a local disk that this process may write to, found a file: ${directory}`,
+      });
+    }
+  });
+
+  it('is refused when it may not be written to', async () => {
+    await chmod(folder, 0o555);
+    // Permissions do not bind root, who acts as nobody here.
+    if (process.geteuid?.() === 0) process.seteuid?.(65_534);
+    try {
+      await expect(prepare(join(folder, 'sessions'))).rejects.toMatchObject({ code: 'CLUSTER_BAD_OPTION', message: expect.stringContaining('one without permission') });
+    } finally {
+      if (process.getuid?.() === 0) process.seteuid?.(0);
+      await chmod(folder, 0o755);
+    }
+  });
+
+  it('is refused when it holds a store of another layout', async () => {
+    await prepare(folder);
+    await writeFile(join(folder, 'shop/layout'), 'cluster-store-filesystem 2\n');
+    await expect(prepare(folder)).rejects.toMatchObject({
+      code: 'CLUSTER_FOREIGN_VERSION', message: expect.stringMatching(/expected 'cluster-store-filesystem 1', found 'cluster-store-filesystem 2'$/),
+    });
+  });
+
+  it('of several contexts keeps them apart, also where only case differs', async () => {
+    const places = await Promise.all(['shop', 'Shop', 'SHOP'].map((context) => preparePlace(folder, context, false)));
+    expect(new Set(places.map(({ root }) => root.toLowerCase())).size).toBe(3);
+  });
+});
+
+describe('a file system that several hosts may share', () => {
+  it('is known by its type, also where the type is given as a negative number', () => {
+    expect([0x6969, 0xff534d42, 0xff534d42 | 0, 0x65735546, 0x01021997, 0x6a656a63].map(sharedTypeName)).toEqual(['NFS', 'SMB', 'SMB', 'FUSE', '9p', 'virtiofs']);
+  });
+
+  it('is not ext4, xfs, btrfs, tmpfs, overlay or zfs', () => {
+    for (const type of [0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x794c7630, 0x2fc12fc1]) expect(sharedTypeName(type)).toBeUndefined();
+  });
+});
+
+/** Runs `work` on small file systems of their own; false where this process may not mount. */
+async function mounted(options: string, work: (path: string) => Promise<void>): Promise<boolean> {
+  const path = join(folder, 'mount');
+  await mkdir(path, { recursive: true });
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', path], { stdio: 'ignore' });
+  } catch {
+    return false;
+  }
+  try {
+    await work(path);
+  } finally {
+    execFileSync('umount', ['--lazy', path]);
+  }
+  return true;
+}
+
+function orSay(done: boolean, what: string): void {
+  if (done) return;
+  // Only root may mount. Continuous integration runs as root so that this is seen to work.
+  if (process.env['CI'] !== undefined) throw new Error(`${what}: NOT TESTED, mounting a tmpfs failed; CI must be allowed to`);
+  console.warn(`${what}: NOT TESTED, since this user may not mount a tmpfs`);
+}
+
+describe('a disk', () => {
+  it('that is full refuses a put as certainly not done, keeps what is there, and takes puts again when there is room', async () => {
+    const done = await mounted('size=256k', async (path) => {
+      const map = await started(join(path, 'sessions'));
+      let revision = await map.compareAndSet('k', undefined, { value: 'small', lifetimeMs: 600_000 });
+      const files = (await readdir(path, { recursive: true })).sort();
+      const large = { value: 'x'.repeat(400_000), lifetimeMs: 600_000 };
+      for (const [key, expected] of [['k', revision], ['new', undefined]] as const) {
+        const failure = await map.compareAndSet(key, expected, large).catch((error: unknown) => error);
+        expect(ClusterError.is(failure, 'CLUSTER_UNAVAILABLE')).toBe(true);
+        expect(String(failure)).toMatch(/ENOSPC: no space left on device; nothing was changed$/);
+      }
+      expect(await map.get('k')).toEqual({ value: 'small', revision });
+      expect(await map.get('new')).toBeUndefined();
+      // The folder in which the new key would have been stays.
+      expect((await readdir(path, { recursive: true })).filter((file) => !/keys\/[0-9a-f]{2}$/.test(file)).sort())
+        .toEqual(files.filter((file) => !/keys\/[0-9a-f]{2}$/.test(file)));
+      revision = await map.compareAndSet('k', revision, { value: 'small again', lifetimeMs: 600_000 });
+      expect(await map.get('k')).toEqual({ value: 'small again', revision });
+      await map.stop();
+    });
+    orSay(done, 'a full disk');
+  });
+
+  it('that is read-only is refused at start', async () => {
+    const done = await mounted('ro', async (path) => {
+      await expect(prepare(join(path, 'sessions'))).rejects.toMatchObject({ code: 'CLUSTER_BAD_OPTION', message: expect.stringContaining('found a read-only file system') });
+    });
+    orSay(done, 'a read-only disk');
+  });
+
+  it('without room for the first files is refused at start as unavailable', async () => {
+    const done = await mounted('size=1m,nr_inodes=4', async (path) => {
+      await expect(prepare(join(path, 'sessions'))).rejects.toMatchObject({ code: 'CLUSTER_UNAVAILABLE', message: expect.stringContaining('ENOSPC') });
+    });
+    orSay(done, 'a disk without inodes');
+  });
+});
