@@ -56,7 +56,7 @@ async function makeDurably(path: string): Promise<void> {
     if (codeOf(error) === 'EEXIST' && (await disk.stat(path)).isDirectory()) return;
     if (codeOf(error) !== 'ENOENT') throw error;
     await makeDurably(dirname(path));
-    return makeDurably(path);
+    await disk.mkdir(path, { mode: 0o700 }).catch((again: unknown) => { if (codeOf(again) !== 'EEXIST') throw again; });
   }
   await syncFolder(disk, dirname(path));
 }

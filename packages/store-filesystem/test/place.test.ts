@@ -50,6 +50,10 @@ describe('the directory of a store', () => {
     }
   });
 
+  it('is refused where nothing can be made', async () => {
+    await expect(prepare('/proc/sessions')).rejects.toMatchObject({ code: 'CLUSTER_UNAVAILABLE' });
+  });
+
   it('is refused when it may not be written to', async () => {
     await chmod(folder, 0o555);
     // Permissions do not bind root, who acts as nobody here.
