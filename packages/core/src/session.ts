@@ -8,24 +8,23 @@ import { ClusterError } from './errors.js';
 // eslint-disable-next-line @typescript-eslint/no-empty-object-type
 export interface SessionData {}
 
-interface SessionHandle<T extends object> {
+/**
+ * The handle one request works on: private copies of the attributes, as properties; no I/O. Its own attributes are its only
+ * enumerable keys. Setting or deleting one after the handle has ended throws `CLUSTER_SESSION_ENDED`, a reserved name
+ * `CLUSTER_RESERVED_NAME`; reading one that cannot be decoded throws `CLUSTER_UNREADABLE`.
+ */
+export type Session<T extends object = SessionData> = Partial<T> & {
   /** The id, as in the cookie. Whoever has it has the session: keep it out of logs. */
   readonly id: string;
   /** True on the handle that created it. */
   readonly isNew: boolean;
   get<K extends keyof T>(name: K): T[K] | undefined;
   get(name: string): unknown;
-  set<K extends keyof T>(name: K, value: T[K]): this;
-  set(name: string, value: unknown): this;
+  set<K extends keyof T>(name: K, value: T[K]): Session<T>;
+  set(name: string, value: unknown): Session<T>;
   /** True if the attribute existed. */
   delete(name: string): boolean;
-}
-
-/**
- * The handle one request works on: private copies of the attributes, as properties; no I/O. Its own attributes are its only
- * enumerable keys. Setting or deleting one after the handle has ended throws `CLUSTER_SESSION_ENDED`.
- */
-export type Session<T extends object = SessionData> = SessionHandle<T> & Partial<T>;
+};
 
 /** Names that belong to the session itself: an attribute of that name is an error. */
 export const RESERVED_NAMES: ReadonlySet<string> = new Set([
