@@ -240,8 +240,6 @@ function flushHeaders(this: GatedResponse): void {
   gate.pass(gate.flushHeaders, []);
 }
 
-const gatedMethods = { writeHead, write, end, flushHeaders };
-
 /**
  * Holds the response back until `commit` is acknowledged: head, body and end wait, in the order in which they were given.
  * Informational responses pass at once. If the commit fails the answer is the error alone.
@@ -250,5 +248,9 @@ export function holdBack(response: ServerResponse, commit: Commit): void {
   // The four methods below read what this line sets.
   const res = response as GatedResponse;
   res[GATE] = new Gate(res, commit);
-  Object.assign(res, gatedMethods);
+  const methods = methodsOf(res);
+  methods.writeHead = writeHead as Method;
+  methods.write = write;
+  methods.end = end;
+  methods.flushHeaders = flushHeaders;
 }

@@ -15,6 +15,13 @@ const ID_AND_TIME = /^([\w-]{1,512})\.([0-9a-z]{1,8})$/;
 
 const nowS = () => Math.floor(Date.now() / 1000);
 
+/** Whether nothing but blanks stands between `at` and the semicolon, or the begin, before it. */
+function beginsPair(header: string, at: number): boolean {
+  let before = at - 1;
+  while (before >= 0 && (header[before] === ' ' || header[before] === '\t')) before -= 1;
+  return before < 0 || header[before] === ';';
+}
+
 /** Reads and writes the session cookie of one `session`. Never throws for what a request holds. */
 export class SessionCookie {
   readonly #name: string;
@@ -39,13 +46,17 @@ export class SessionCookie {
   /** The first cookie of the name that is well formed and verifies. */
   read(req: IncomingMessage): CookieFound | undefined {
     const header = req.headers.cookie;
-    if (header === undefined || !header.includes(this.#prefix)) return undefined;
+    if (header === undefined) return undefined;
+    const prefix = this.#prefix;
     let values = 0;
     let found: CookieFound | undefined;
-    for (const pair of header.split(';')) {
-      if (!pair.trimStart().startsWith(this.#prefix)) continue;
+    // Only the pairs of this name are parsed: a request may carry many others.
+    for (let at = header.indexOf(prefix); at >= 0; at = header.indexOf(prefix, at + prefix.length)) {
+      if (!beginsPair(header, at)) continue;
       values += 1;
-      found ??= this.#verified(parse(pair)[this.#name] ?? '');
+      if (found !== undefined) continue;
+      const end = header.indexOf(';', at);
+      found = this.#verified(parse(end < 0 ? header.slice(at) : header.slice(at, end))[this.#name] ?? '');
     }
     if (values > 1) this.#warn('DOUBLED_COOKIE');
     return found;

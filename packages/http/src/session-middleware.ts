@@ -29,13 +29,13 @@ export interface SessionMiddleware {
 }
 
 // Shared by all requests; `this` is the request.
-const properties: PropertyDescriptorMap & ThisType<IncomingMessage> = {
-  session: {
-    configurable: true, enumerable: true,
-    get() { return turnOf(this)?.session; },
-    set(value: unknown) { turnOf(this)?.assign(value); },
-  },
-  sessionID: { configurable: true, enumerable: true, get() { return turnOf(this)?.session.id; } },
+const sessionProperty: PropertyDescriptor & ThisType<IncomingMessage> = {
+  configurable: true, enumerable: true,
+  get() { return turnOf(this)?.session; },
+  set(value: unknown) { turnOf(this)?.assign(value); },
+};
+const idProperty: PropertyDescriptor & ThisType<IncomingMessage> = {
+  configurable: true, enumerable: true, get() { return turnOf(this)?.session.id; },
 };
 
 const nothing = () => { /* the client has left, and nobody waits for the answer */ };
@@ -44,7 +44,8 @@ const nothing = () => { /* the client has left, and nobody waits for the answer 
 function newTurn(site: Site, req: IncomingMessage, res: ServerResponse): Turn | undefined {
   if (turnOf(req) !== undefined) return undefined;
   const turn = new Turn(site, req, res);
-  Object.defineProperties(req, properties);
+  Object.defineProperty(req, 'session', sessionProperty);
+  Object.defineProperty(req, 'sessionID', idProperty);
   return turn;
 }
 

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { ClusterError, type Manager, type Session } from '@cluster/core';
+import { ClusterError, type FindOptions, type Manager, type Session } from '@cluster/core';
 import type { Clock } from '@cluster/core/driver';
 import { asError } from './answer.js';
 import { accessOf, labelOf } from './access.js';
@@ -44,6 +44,7 @@ export class Turn implements Commit, Actions {
   /** The id that the browser has and the store knows. */
   #cookieId: string | undefined;
   #cookieSentS: number | undefined;
+  #resend = false;
   #detached: Detached | undefined;
   #finding: AbortController | undefined;
   /** A method of the session that is under way; the response waits for it. */
@@ -64,7 +65,7 @@ export class Turn implements Commit, Actions {
 
   /** Finds the session that the cookie names, then calls `next`; `gone` instead, when the client has left meanwhile. */
   open(next: Next, gone: () => void): void {
-    const { site, req, res } = this;
+    const { site, req } = this;
     const cookie = site.jar.read(req);
     if (cookie === undefined) {
       this.#enter(next);
@@ -82,15 +83,17 @@ export class Turn implements Commit, Actions {
       this.#enter(next);
       return;
     }
-    res.on('close', onClose);
-    const label = labelOf(req);
-    // A snapshot waits for nobody, so there is no place in a queue to give up.
-    if (access === 'exclusive') this.#finding = new AbortController();
-    const options = this.#finding === undefined ? { access, label } : { access, label, signal: this.#finding.signal };
-    site.manager.findSession(cookie.id, options).then(
+    site.manager.findSession(cookie.id, access === 'exclusive' ? this.#queued() : { access, label: labelOf(req) }).then(
       (session) => { if (this.#found(session, cookie.sentS)) this.#enter(next); else gone(); },
       (error: unknown) => { if (this.#left) gone(); else if (this.#lost(error)) this.#enter(next); else next(error); },
     );
+  }
+
+  /** A client that leaves gives its place in the queue up, and the lock; a snapshot has neither. */
+  #queued(): FindOptions {
+    this.#finding = new AbortController();
+    this.res.on('close', onClose);
+    return { access: 'exclusive', label: labelOf(this.req), signal: this.#finding.signal };
   }
 
   #enter(next: Next): void {
@@ -162,6 +165,7 @@ export class Turn implements Commit, Actions {
     const { manager, warn } = this.site;
     if (isStored(handle)) {
       const sent = manager.sendSession(handle);
+      if (handle.id === this.#cookieId && this.site.jar.isDue(this.#cookieSentS)) return sent.then(() => this.#confirmResend(handle.id));
       if (this.#used) return sent;
       // Nobody has looked at it, so nothing can have changed and there is nothing to acknowledge.
       sent.catch(ignored);
@@ -174,11 +178,20 @@ export class Turn implements Commit, Actions {
     return undefined;
   }
 
+  /** The cookie is re-sent only if the id is still good: a login in another tab may have replaced both. */
+  async #confirmResend(id: string): Promise<void> {
+    const { manager } = this.site;
+    const found = await manager.findSession(id, { access: 'snapshot' }).catch(ignored);
+    if (found === undefined) return;
+    this.#resend = true;
+    await manager.releaseSession(found);
+  }
+
   cookie(): string | undefined {
     const { site, req } = this;
     const handle = this.#handle;
     if (handle !== undefined && this.#detached === undefined && isStored(handle)) {
-      return handle.id !== this.#cookieId || site.jar.isDue(this.#cookieSentS) ? site.jar.header(req, handle.id) : undefined;
+      return handle.id !== this.#cookieId || this.#resend ? site.jar.header(req, handle.id) : undefined;
     }
     return this.#cleared ? site.jar.cleared(req) : undefined;
   }

@@ -5,7 +5,7 @@ import express from 'express';
 import { sign } from 'cookie-signature';
 import type { CookieOptions, SessionMiddleware } from '@cluster/http';
 import { express5, instance, stopAll, warningsOf, type Handler } from './support/cluster.js';
-import { ask, closeAll, serve, Visitor } from './support/servers.js';
+import { ask, closeAll, deferred, serve, Visitor } from './support/servers.js';
 
 afterEach(async () => {
   jest.restoreAllMocks();
@@ -192,5 +192,28 @@ describe('a cookie with an age', () => {
     expect(await resent(started - 1_700_000)).toBe(0);
     expect(await resent(started - 1_900_000)).toBe(1);
     expect(await resent(undefined)).toBe(1);
+  });
+
+  it('is not re-sent by a request that a login has overtaken', async () => {
+    const go = deferred();
+    const inside = deferred();
+    const { url } = await serve(express5(instance({ cookie: { maxAge: 3_600_000 } }), async (req, res) => {
+      if (req.url === '/login') {
+        await req.session.regenerate({ keep: true });
+      } else if (req.url === '/slow') {
+        inside.resolve();
+        await go.promise;
+      }
+      await counter(req, res);
+    }));
+    const visitor = new Visitor();
+    await visitor.post(url);
+    const id = visitor.cookies.get('sid')?.slice(0, 32) ?? '';
+    const slow = ask(`${url}/slow`, { headers: { cookie: `sid=${id}` } });
+    await inside.promise;
+    await visitor.post(`${url}/login`);
+    go.resolve();
+    expect((await slow).status).toBe(200);
+    expect((await slow).headers).not.toHaveProperty('set-cookie');
   });
 });
