@@ -30,8 +30,18 @@ const removing: readonly StoreClause[] = [
         const session = await bench.changed(one, id, { n: '1' });
         await other.remove(id, 'removed');
         await bench.proof.rejects(one.send(session, options), `the late send, isNew: ${String(options.isNew)}`, FENCED);
-        bench.proof.equal([await other.find(id), await one.find(id)], [undefined, undefined], 'what is found');
+        bench.proof.equal(await other.find(id), undefined, 'what is found');
       }
+    },
+  },
+  {
+    title: 'a session that somebody else removed is gone for the instance that has it locked, too',
+    async run(bench) {
+      const [one, other] = await bench.two();
+      const id = await bench.added(one);
+      await bench.found(one, id);
+      await other.remove(id, 'removed');
+      bench.proof.equal(await one.find(id), undefined, 'what the holder finds');
     },
   },
   {

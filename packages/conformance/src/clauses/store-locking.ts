@@ -120,6 +120,7 @@ export const storeLockingClauses: readonly StoreClause[] = [
       const stores = await bench.two();
       const id = await bench.added(stores[0]);
       for (let round = 0; round < ROUNDS; round += 1) {
+        await bench.free(stores[round % 2 === 0 ? 0 : 1], id, 'a find before the race');
         const outcomes = await Promise.allSettled(stores.map((store) => store.find(id)));
         const winners = granted(outcomes);
         bench.proof.equal(winners.length, 1, 'finds granted');

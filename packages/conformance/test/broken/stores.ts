@@ -174,6 +174,19 @@ const brokenEnds: readonly StoreBreakage[] = [
     methods: (_store, cluster) => ({ removeSession: (id) => { cluster.kept.delete(id); return Promise.resolve(); } }),
   },
   {
+    clause: 'a session that somebody else removed is gone for the instance that has it locked, too', broken: 'the holder finds its own copy',
+    methods(store) {
+      const own = new Map<string, ReturnType<typeof store.findSession>>();
+      return {
+        findSession(id, options) {
+          const found = own.get(id) ?? store.findSession(id, options);
+          own.set(id, found);
+          return found;
+        },
+      };
+    },
+  },
+  {
     clause: 'find of a session that goes on under another id is rejected by CLUSTER_MOVED', broken: 'moved is removed',
     methods: (store) => ({ removeSession: (id) => store.removeSession(id, 'removed') }),
   },
