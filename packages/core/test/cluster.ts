@@ -67,7 +67,8 @@ class SpaceMap implements SessionMap {
   }
 }
 
-type Method = 'start' | 'acquire' | 'create' | 'commit' | 'remove' | 'read' | 'touch' | 'beat' | 'lapse' | 'signal';
+const ALL = ['start', 'acquire', 'create', 'commit', 'remove', 'read', 'touch', 'beat', 'lapse', 'signal'] as const;
+type Method = typeof ALL[number];
 /** What becomes of one call: `run` executes it. */
 export type Fate = <T>(run: () => Promise<T>) => Promise<T>;
 
@@ -223,6 +224,13 @@ export class Cluster {
     return instance;
   }
 
+  /** The instance falls silent in the middle of whatever it does. */
+  kill({ table }: Instance, name: string): void {
+    for (const method of ALL) table.always(method, hangs);
+    table.isDeaf = true;
+    this.space.listeners.delete(name);
+  }
+
   /** A stored session with these attributes; resolves to its id. */
   async session({ manager, table }: Instance, attributes: Readonly<Record<string, unknown>> = { n: 0 }): Promise<string> {
     const session = manager.createSession();
@@ -270,7 +278,7 @@ export class Cluster {
 
   async stop(): Promise<void> {
     for (const { manager, table } of this.instances) {
-      for (const method of ['acquire', 'create', 'commit', 'remove', 'read', 'touch', 'beat', 'lapse', 'signal'] as const) table.always(method, undefined);
+      for (const method of ALL) table.always(method, undefined);
       await this.within(60_000, manager.stop());
     }
   }

@@ -3,7 +3,7 @@ import { ClusterError } from '../errors.js';
 import { shortName } from '../session-id.js';
 import type { Engine } from './engine.js';
 import { encodeSignal, instanceOf } from './messages.js';
-import { copyOf, pause, type Held, type Slot } from './ownership.js';
+import { copyOf, pause, type Copy, type Held, type Slot } from './ownership.js';
 import { refused } from './store-calls.js';
 
 /** What a request brings along when it asks for a session. Times by the monotonic clock. */
@@ -60,10 +60,14 @@ export class Acquisition {
     const { engine } = this;
     const past: Past = { from: undefined, asked: undefined, takenFrom: undefined, failingSinceMs: undefined };
     for (let round = 0; ; round += 1) {
+      await this.#leaseMade(slot, asking);
       const claim = this.#claim(slot);
-      const answer = await engine.calls.acquire(slot.key, claim, past.from, slot.standby?.stamp).catch((error: unknown) => {
-        past.failingSinceMs ??= engine.now();
-        if (refused(error) || engine.now() - past.failingSinceMs >= engine.settings.storeTimeoutMs) throw unavailable(error);
+      const have = slot.standby;
+      const sentMs = engine.now();
+      const answer = await engine.calls.acquire(slot.key, claim, past.from, have?.stamp).catch((error: unknown) => {
+        past.failingSinceMs ??= sentMs;
+        const now = engine.now();
+        if (refused(error) || now >= asking.deadlineMs || now - past.failingSinceMs >= engine.settings.storeTimeoutMs) throw unavailable(error);
       });
       if (claim.incarnation !== engine.lease.incarnation) continue;
       if (answer === undefined) {
@@ -79,7 +83,7 @@ export class Acquisition {
       if (answer.kind === 'granted') {
         if (round === 0) engine.countAffinity(answer.record.last);
         this.#report(slot, asking, past);
-        return this.hold(slot, claim, answer.record, past.asked !== undefined);
+        return this.hold(slot, claim, answer.record, past.asked !== undefined, have);
       }
       if (round === 0) engine.countAffinity(answer.holder.incarnation);
       await this.#askFor(slot, answer.holder, claim, asking, past, round);
@@ -89,12 +93,17 @@ export class Acquisition {
   /** What a busy session needs before the next acquire: an own grant to go on from, an ended lease, or time. */
   async #askFor(slot: Slot, holder: Claim, claim: Claim, asking: Asking, past: Past, round: number): Promise<void> {
     past.from = undefined;
+    past.takenFrom = undefined;
+    const isLate = round > 0 && this.engine.now() >= asking.deadlineMs;
     if (this.engine.lease.owns(holder.incarnation)) {
       past.from = holder.grant;
-      if (round >= OWN_ROUNDS) await this.#pause(slot, round, asking);
+      if (round < OWN_ROUNDS) return;
+      if (isLate) throw this.#locked(slot, holder, asking);
+      await this.#pause(slot, round, asking);
       return;
     }
     past.asked = holder;
+    if (isLate) throw this.#locked(slot, holder, asking);
     const evidence = holder.incarnation === '' ? undefined : await this.#dispossess(slot, holder, claim, asking);
     if (evidence !== undefined) {
       past.takenFrom = { holder, evidence };
@@ -105,12 +114,10 @@ export class Acquisition {
     await this.#pause(slot, round, asking, holder.incarnation);
   }
 
-  /** Makes a granted record this instance's. */
-  hold(slot: Slot, claim: Claim, record: SessionRecord, fromPeer: boolean): Held {
+  /** Makes a granted record this instance's; `have` is the copy whose stamp the store was told. */
+  hold(slot: Slot, claim: Claim, record: SessionRecord, fromPeer: boolean, have?: Copy): Held {
     const now = this.engine.now();
-    // A driver leaves the attributes out only if they are those of the standby copy whose stamp it was given.
-    const copy = record.attributes === undefined && slot.standby !== undefined
-      ? slot.standby : copyOf(record.stamp, record.attributes ?? new Map<string, Encoded>());
+    const copy = record.attributes === undefined && have !== undefined ? have : copyOf(record.stamp, record.attributes ?? new Map<string, Encoded>());
     slot.held = {
       claim, copy, fromPeer, suspect: false, lifetimeMs: record.lifetimeMs,
       createdMs: now - record.ageMs, touchedMs: now - record.idleMs,
@@ -118,6 +125,7 @@ export class Acquisition {
     slot.standby = undefined;
     slot.claim = undefined;
     slot.holderSays = undefined;
+    slot.isWoken = false;
     return slot.held;
   }
 
@@ -160,6 +168,17 @@ export class Acquisition {
     const revoke = encodeSignal({ type: 'revoke', key: slot.key, holder, claim, waitedMs: this.engine.now() - asking.arrivedMs });
     const evidence = await this.tell(holder.incarnation, revoke, asking.signal);
     return await this.lapsed(holder.incarnation, evidence) ? evidence : undefined;
+  }
+
+  /** After a lapse: waits until the store has acknowledged the next incarnation. */
+  async #leaseMade(slot: Slot, asking: Asking): Promise<void> {
+    const { engine } = this;
+    const untilMs = engine.now() + engine.settings.storeTimeoutMs;
+    while (!engine.lease.isMade) {
+      if (engine.now() >= untilMs) throw new ClusterError('CLUSTER_UNAVAILABLE', 'this instance lost its lease, and the store has not acknowledged a new one; retry');
+      await pause(engine.clock, ASK_AGAIN_MS, slot, asking.signal);
+      asking.signal?.throwIfAborted();
+    }
   }
 
   #claim(slot: Slot): Claim {

@@ -98,7 +98,7 @@ export class Finding {
     if (table instanceof PlainTable && !table.readsWithoutLock) return this.#contentByLock(key, asking);
     const slot = engine.slots.get(key);
     const known = slot?.held?.copy ?? slot?.standby;
-    const record = await engine.calls.read(key, known?.stamp).catch((error: unknown) => this.#unreadable(error));
+    const record = await engine.calls.read(key, known?.stamp).catch((error: unknown) => this.#unreadable(unavailable(error)));
     if (record.kind === 'absent') {
       this.#noteAbsent(key, record.gone);
       return undefined;
@@ -152,6 +152,6 @@ export class Finding {
 
   #unreadable(error: unknown): { readonly kind: 'absent'; readonly gone?: undefined } {
     if (ClusterError.is(error, 'CLUSTER_UNREADABLE') && this.options.onUnreadable === 'absent') return { kind: 'absent' };
-    throw unavailable(error);
+    throw error;
   }
 }

@@ -1,4 +1,5 @@
 import type { CancelTimer, Clock } from '../clock.js';
+import { ClusterError } from '../errors.js';
 import type { StoreCalls } from './store-calls.js';
 import { encodeSignal } from './messages.js';
 
@@ -48,6 +49,8 @@ export class Lease {
   ) {}
 
   get incarnation(): string { return this.#incarnation; }
+  /** Whether the present incarnation's lease was acknowledged: nothing is to be held under it before, since absent counts as ended. */
+  get isMade(): boolean { return this.#n > 0; }
   get failing(): boolean { return this.#failing; }
   get leaseMs(): number { return this.settings.leaseMs; }
   get readLeaseMs(): number { return this.settings.readLeaseMs; }
@@ -133,6 +136,10 @@ export class Lease {
     this.#lastBeatSentMs = sentMs;
     try {
       const answer = await this.calls.beat(incarnation, this.#n, this.settings.leaseMs);
+      if (answer === 'lapsed' && this.#n === 0) {
+        this.#begin();
+        throw new ClusterError('CLUSTER_UNAVAILABLE', 'the store says that a lease has ended which is only now begun');
+      }
       this.#failing = false;
       if (answer === 'lapsed') await this.#renew(incarnation);
       else this.#acknowledged(sentMs, answer.generation);

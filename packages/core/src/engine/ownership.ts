@@ -44,9 +44,17 @@ export class Slot {
   wake: (() => void) | undefined;
   /** Called when the session has been removed under a running request. */
   removed: (() => void) | undefined;
+  /** It was woken when it was not pausing yet. */
+  isWoken = false;
   readonly queue = new RequestQueue();
 
   constructor(readonly key: string) {}
+
+  /** Has the request that waits for the store's lock ask again now. */
+  wakeUp(): void {
+    if (this.wake === undefined) this.isWoken = true;
+    else this.wake();
+  }
 
   get isIdle(): boolean { return !this.busy && this.queue.isEmpty && this.claim === undefined; }
   get bytes(): number { return (this.held?.copy ?? this.standby)?.bytes ?? 0; }
@@ -145,6 +153,10 @@ export class Ownership {
 /** A pause that a timer, a wake-up or an abort ends. */
 export function pause(clock: Clock, ms: number, slot?: Slot, signal?: AbortSignal): Promise<void> {
   if (signal?.aborted === true) return Promise.resolve();
+  if (slot?.isWoken === true) {
+    slot.isWoken = false;
+    return Promise.resolve();
+  }
   return new Promise((resolve) => {
     const done = () => {
       cancel();

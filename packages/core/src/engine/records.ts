@@ -26,6 +26,7 @@ export class Records {
   async create(key: string, attributes: ReadonlyMap<string, Encoded>, lifetimeMs: number, deadlineMs: number, keep: boolean): Promise<Place> {
     const { engine } = this;
     this.checkSize(key, attributes);
+    if (!engine.lease.isMade) await this.#leaseMade(deadlineMs);
     const slot = engine.slots.open(key);
     const claim = { incarnation: engine.lease.incarnation, grant: engine.clock.randomHex(16) };
     engine.occupy(slot, undefined);
@@ -66,6 +67,16 @@ export class Records {
     if (bytes <= this.maxRecordBytes) return;
     throw new ClusterError('CLUSTER_TOO_LARGE', `session ${shortName(key)}: its content would be ${bytes} bytes, maxRecordBytes is ${this.maxRecordBytes}; `
       + `the largest attribute is '${largest.name}' with ${largest.bytes}; nothing was stored`);
+  }
+
+  /** After a lapse: waits until the store has acknowledged the next incarnation. */
+  async #leaseMade(deadlineMs: number): Promise<void> {
+    const { clock, lease, settings } = this.engine;
+    const untilMs = Math.min(deadlineMs, this.engine.now() + settings.storeTimeoutMs);
+    while (!lease.isMade) {
+      if (this.engine.now() >= untilMs) throw new ClusterError('CLUSTER_UNAVAILABLE', 'this instance lost its lease, and the store has not acknowledged a new one; retry');
+      await pause(clock, RETRY_MS);
+    }
   }
 
   /** Repeats an idempotent call while its outcome is unknown, until the deadline. */

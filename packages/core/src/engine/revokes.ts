@@ -92,7 +92,7 @@ export class Revokes {
       return;
     }
     for (const [other, waitedMs] of others) slot.queue.addRemote(other, engine.now() - waitedMs);
-    slot.wake?.();
+    slot.wakeUp();
     engine.handOverIfDue(slot);
   }
 
