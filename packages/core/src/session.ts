@@ -199,7 +199,10 @@ function reserved(state: SessionState, name: string): unknown {
 const handler: ProxyHandler<SessionState> = {
   get(state, name) {
     if (typeof name === 'symbol') return name === STATE ? state : (Reflect.get(state, name, state) as unknown);
-    return RESERVED_NAMES.has(name) ? reserved(state, name) : state.read(name);
+    if (RESERVED_NAMES.has(name)) return reserved(state, name);
+    const value = state.read(name);
+    // What every object has, e.g. hasOwnProperty, unless an attribute hides it.
+    return value === undefined && Object.hasOwn(Object.prototype, name) && !state.has(name) ? Reflect.get(Object.prototype, name) as unknown : value;
   },
   set(state, name, value) {
     if (typeof name === 'symbol') return Reflect.set(state, name, value, state);
@@ -233,7 +236,7 @@ export const handleOf = (state: SessionState): Session => new Proxy(state, handl
 
 /** @throws ClusterError CLUSTER_BAD_OPTION for anything but a handle made here */
 export function stateOf(session: Session): SessionState {
-  const state: unknown = typeof session === 'object' ? Reflect.get(session, STATE) : undefined;
+  const state: unknown = typeof session === 'object' && (session as object | null) !== null ? Reflect.get(session, STATE) : undefined;
   if (state instanceof SessionState) return state;
   throw new ClusterError('CLUSTER_BAD_OPTION', 'session: expected a handle of this manager, found something else');
 }
