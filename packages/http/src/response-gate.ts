@@ -27,6 +27,9 @@ interface GatedResponse extends ServerResponse { [GATE]: Gate; _header: string |
 // The same response, seen as a bearer of four methods that are exchanged one by one.
 const methodsOf = (res: ServerResponse) => res as Methods;
 
+/** HTTP/2 has but a getter there: its handler sees `headersSent` false while the response is held. */
+const hideHeader = (res: GatedResponse) => Reflect.set(res, '_header', HEADER_HELD);
+
 const enum State { Open, Committing, Passed, Failed }
 
 class Gate {
@@ -54,7 +57,7 @@ class Gate {
     this.res.statusCode = status | 0;
     if (typeof reason === 'string') this.res.statusMessage = reason;
     this.#head = args;
-    this.res._header = HEADER_HELD;
+    hideHeader(this.res);
   }
 
   /** Calls the method now, or as soon as the commit is acknowledged. */
@@ -87,7 +90,7 @@ class Gate {
       return;
     }
     this.state = State.Committing;
-    this.res._header = HEADER_HELD;
+    hideHeader(this.res);
     committing.then(() => { this.#release(); }, (error: unknown) => { this.#fail(error); });
   }
 
@@ -204,7 +207,7 @@ function withoutHeaders(res: ServerResponse, head: Head): Head {
 function writeHead(this: GatedResponse, ...args: Head): unknown {
   const gate = this[GATE];
   // A second head, or one after the flush: node's own refuses it.
-  if (gate.state === State.Passed || this._header !== null) return gate.writeHead.apply(this, args);
+  if (gate.state === State.Passed || this.headersSent) return gate.writeHead.apply(this, args);
   const [status, reason, headers] = args;
   checkStatus(status);
   checkHeaders(typeof reason === 'string' ? headers : headers ?? reason);
@@ -216,7 +219,7 @@ function write(this: GatedResponse, ...args: unknown[]): unknown {
   const gate = this[GATE];
   if (gate.state === State.Passed) return gate.write.apply(this, args);
   checkChunk(args[0]);
-  if (this._header === null) checkStatus(this.statusCode);
+  if (!this.headersSent) checkStatus(this.statusCode);
   const passed = gate.pass(gate.write, args);
   // `pass` may have moved on, which the compiler does not see.
   return (gate.state as State) === State.Passed ? passed : gate.room(args[0]);
@@ -227,7 +230,7 @@ function end(this: GatedResponse, ...args: unknown[]): unknown {
   if (gate.state === State.Passed) return gate.end.apply(this, args);
   const [chunk] = args;
   if (chunk !== undefined && chunk !== null && typeof chunk !== 'function') checkChunk(chunk);
-  if (this._header === null) checkStatus(this.statusCode);
+  if (!this.headersSent) checkStatus(this.statusCode);
   const passed = gate.pass(gate.end, args);
   // Stays true: when the hold is over, the response has ended by itself.
   if (gate.state === State.Committing) Object.defineProperty(this, 'writableEnded', { value: true, configurable: true });
@@ -236,7 +239,7 @@ function end(this: GatedResponse, ...args: unknown[]): unknown {
 
 function flushHeaders(this: GatedResponse): void {
   const gate = this[GATE];
-  if (gate.state !== State.Passed && this._header === null) checkStatus(this.statusCode);
+  if (gate.state !== State.Passed && !this.headersSent) checkStatus(this.statusCode);
   gate.pass(gate.flushHeaders, []);
 }
 

@@ -68,6 +68,7 @@ export class Turn implements Commit, Actions {
     const { site, req } = this;
     const cookie = site.jar.read(req);
     if (cookie === undefined) {
+      debug('%s: no session cookie', req.method);
       this.#enter(next);
       return;
     }
@@ -191,7 +192,9 @@ export class Turn implements Commit, Actions {
     const { site, req } = this;
     const handle = this.#handle;
     if (handle !== undefined && this.#detached === undefined && isStored(handle)) {
-      return handle.id !== this.#cookieId || this.#resend ? site.jar.header(req, handle.id) : undefined;
+      if (handle.id === this.#cookieId && !this.#resend) return undefined;
+      debug('%s: Set-Cookie, since the session %s', req.method, this.#resend ? "is used and its cookie's age half over" : 'has a new id');
+      return site.jar.header(req, handle.id);
     }
     return this.#cleared ? site.jar.cleared(req) : undefined;
   }

@@ -1,4 +1,7 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from '@jest/globals';
+import express from 'express';
 import { DistributedManager, MemoryStore } from '@cluster/core';
 import { express5, hosts, instance, instances, one, stopAll, SwitchStore, warningsOf } from './support/cluster.js';
 import { counter } from './support/counter.js';
@@ -92,6 +95,39 @@ describe('a visitor without a session', () => {
     }));
     expect((await ask(url)).headers).not.toHaveProperty('set-cookie');
     expect(await thrown.promise).toMatchObject({ code: 'CLUSTER_SESSION_ENDED' });
+  });
+});
+
+describe('two instances', () => {
+  it('lose none of the changes that arrive at once', async () => {
+    const [one, two] = instances();
+    const urls = [(await serve(express5(one, counter))).url, (await serve(express5(two, counter))).url];
+    const visitor = new Visitor();
+    await visitor.post(urls[0] ?? '');
+    const replies = await Promise.all(Array.from({ length: 60 }, (_, at) => visitor.post(urls[at % 2] ?? '')));
+    expect(new Set(replies.map(({ status }) => status))).toEqual(new Set([303]));
+    for (const url of urls) expect((await visitor.get(url)).body).toBe('{"count":61}');
+  });
+});
+
+describe('the types', () => {
+  it('of req.session are declared in one file', () => {
+    const folder = join(import.meta.dirname, '..', 'src');
+    const declaring = readdirSync(folder).filter((file) => readFileSync(join(folder, file), 'utf8').includes('declare global'));
+    expect(declaring).toEqual(['express-types.ts']);
+  });
+
+  it('take attributes from SessionData and null for the end', async () => {
+    const { url } = await serve(express().use(instance()).post('/', (req, res) => {
+      req.session.count = 1;
+      // @ts-expect-error: SessionData says that it is a number.
+      req.session.count = 'one';
+      // @ts-expect-error: no such attribute; `get` and `set` take any name.
+      const none: unknown = req.session.unknown;
+      req.session = null;
+      res.json([none === undefined, req.session.get('unknown') === undefined]);
+    }));
+    expect((await ask(url, { method: 'POST' })).body).toBe('[true,true]');
   });
 });
 
