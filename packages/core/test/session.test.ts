@@ -61,7 +61,7 @@ describe('a session handle', () => {
     expect([session.hasOwnProperty('n'), session.hasOwnProperty('x')]).toEqual([true, false]);
     expect(String(session)).toBe('[object Object]');
     expect(Object.keys(session)).toEqual(['n']);
-    session.toString = 'mine';
+    session.set('toString', 'mine');
     expect(session.get('toString')).toBe('mine');
   });
 
@@ -137,11 +137,13 @@ describe('what changed', () => {
   it('names the attribute that cannot be encoded', () => {
     const { session, state } = make();
     session.socket = () => undefined;
-    expect(() => state.changes()).toThrow(expect.objectContaining({ code: 'CLUSTER_NOT_ENCODABLE', message: expect.stringContaining("'socket'") as string }));
+    expect(code(() => state.changes())).toBe('CLUSTER_NOT_ENCODABLE');
+    expect(() => state.changes()).toThrow("'socket'");
   });
 
   it('names the attribute that cannot be decoded', () => {
     const state = new SessionState('id', false, textCodec, new Map([['bad', '{']]));
-    expect(() => state.read('bad')).toThrow(expect.objectContaining({ code: 'CLUSTER_UNREADABLE', message: expect.stringContaining("'bad'") as string }));
+    expect(code(() => state.read('bad'))).toBe('CLUSTER_UNREADABLE');
+    expect(() => state.read('bad')).toThrow("'bad'");
   });
 });

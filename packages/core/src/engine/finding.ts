@@ -97,12 +97,18 @@ export class Finding {
     const { table } = engine.calls;
     if (table instanceof PlainTable && !table.readsWithoutLock) return this.#contentByLock(key, asking);
     const slot = engine.slots.get(key);
-    const known = slot?.held?.copy ?? slot?.standby;
+    const held = slot?.held;
+    const grant = held?.claim.grant;
+    const known = held?.copy ?? slot?.standby;
     const record = await engine.calls.read(key, known?.stamp).catch((error: unknown) => this.#unreadable(unavailable(error)));
+    // What the store denies must not be served from memory afterwards.
+    const isDenied = slot !== undefined && held !== undefined && slot.held === held && held.claim.grant === grant && !slot.committing;
     if (record.kind === 'absent') {
+      if (isDenied) engine.dropRemoved(slot);
       this.#noteAbsent(key, record.gone);
       return undefined;
     }
+    if (isDenied && record.holder?.grant !== grant) slot.forget();
     engine.countAffinity(record.holder?.incarnation ?? record.last);
     if (this.lifetimes.isOver(record.ageMs)) return undefined;
     const copy = record.attributes === undefined && known !== undefined ? known : copyOf(record.stamp, record.attributes ?? new Map<string, Encoded>());

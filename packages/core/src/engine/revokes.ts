@@ -4,6 +4,8 @@ import type { Engine } from './engine.js';
 import { decodeSignal, encodeHandover, encodeSignal, instanceOf, type Signal } from './messages.js';
 
 const CONFIRM_AGAIN_MS = 50;
+// Of what a request calls itself, so that a message stays small.
+const MAX_LABEL = 200;
 
 /** The holder's word that it has dropped a removed session. */
 class Confirmation {
@@ -19,30 +21,44 @@ class Confirmation {
 
   async within(clock: Clock, ms: number): Promise<void> {
     await new Promise<void>((resolve) => {
-      this.#wake = resolve;
-      clock.timer(resolve, ms, true);
+      const cancel = clock.timer(resolve, ms, true);
+      this.#wake = () => { cancel(); resolve(); };
     });
   }
 }
 
 /** Answers what other instances signal, and asks them to drop what was removed by force. */
 export class Revokes {
-  readonly #confirmed = new Map<string, Confirmation>();
+  /** Who waits for the word of a holder, by its grant. */
+  readonly #awaited = new Map<string, Set<Confirmation>>();
 
   constructor(private readonly engine: Engine) {}
 
   receive(message: Message): void {
     const signal = decodeSignal(message);
     if (signal === undefined) {
-      this.engine.events.emit('warning', { message: 'a signal that this version does not know was ignored' });
+      this.#ignored();
       return;
     }
+    try {
+      this.#act(signal);
+    } catch (cause) {
+      this.#ignored(cause);
+    }
+  }
+
+  /** A driver that delivers a message must not suffer from what it says. */
+  #ignored(cause?: unknown): void {
+    this.engine.events.emit('warning', { message: 'a signal that this version does not know was ignored', cause });
+  }
+
+  #act(signal: Signal): void {
     switch (signal.type) {
       case 'revoke': this.#revoke(signal); break;
       case 'handover': this.#handover(signal); break;
       case 'held': this.#held(signal); break;
       case 'removed': this.#removed(signal); break;
-      case 'confirmed': this.#confirmed.get(signal.holder.grant)?.arrive(); break;
+      case 'confirmed': for (const confirmation of this.#awaited.get(signal.holder.grant) ?? []) confirmation.arrive(); break;
       case 'not-me': this.engine.acquisition.notMe(signal.incarnation); break;
       case 'test': this.engine.lease.heard(signal.n); break;
     }
@@ -54,7 +70,8 @@ export class Revokes {
     const untilMs = engine.now() + withinMs;
     const message = encodeSignal({ type: 'removed', key, holder, from: engine.instanceId });
     const confirmation = new Confirmation();
-    this.#confirmed.set(holder.grant, confirmation);
+    const awaited = this.#awaited.get(holder.grant) ?? new Set();
+    this.#awaited.set(holder.grant, awaited.add(confirmation));
     try {
       for (;;) {
         const evidence = await engine.acquisition.tell(holder.incarnation, message);
@@ -64,7 +81,8 @@ export class Revokes {
         if (confirmation.hasArrived()) return true;
       }
     } finally {
-      this.#confirmed.delete(holder.grant);
+      awaited.delete(confirmation);
+      if (awaited.size === 0) this.#awaited.delete(holder.grant);
     }
   }
 
@@ -79,7 +97,7 @@ export class Revokes {
     slot.queue.addRemote(claim, engine.now() - waitedMs);
     if (engine.handOverIfDue(slot)) return;
     const heldMs = Math.round(engine.now() - slot.busySinceMs);
-    this.#tell(claim.incarnation, encodeSignal({ type: 'held', key, claim, heldMs, ...(slot.label === undefined ? {} : { label: slot.label }) }));
+    this.#tell(claim.incarnation, encodeSignal({ type: 'held', key, claim, heldMs, ...(slot.label === undefined ? {} : { label: slot.label.slice(0, MAX_LABEL) }) }));
   }
 
   #handover({ key, claim, queue }: Extract<Signal, { type: 'handover' }>): void {
