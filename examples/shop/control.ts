@@ -8,6 +8,9 @@ const PUSH_EVERY_MS = 100;
 const PAUSE_MS = 3000;
 const RESTART_AFTER_MS = 2000;
 
+const POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; connect-src 'self'; "
+  + "frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+
 const isName = (word: string | undefined): word is Name => (NAMES as readonly (string | undefined)[]).includes(word);
 
 /**
@@ -46,7 +49,7 @@ export class Control {
   async #page(response: ServerResponse): Promise<void> {
     const page = await readFile(new URL('./page.html', import.meta.url), 'utf8');
     response.setHeader('content-type', 'text/html; charset=utf-8');
-    response.setHeader('x-frame-options', 'DENY');
+    response.setHeader('content-security-policy', POLICY);
     response.end(page.replace('{{token}}', this.#token));
   }
 

@@ -24,6 +24,11 @@ describe('the demo', () => {
       expect(text).toContain(part);
     }
     expect(text).toMatch(/took over \d+ sessions? .*its lease had lapsed/);
+    const [, kill, killUnit, silence] = /takeover +([\d.]+) (ms|s) after kill -9, ([\d.]+) s after the pause/.exec(text) ?? [];
+    // Who asked already before the kill asks again every 250 ms at most; 150 ms are for a busy machine.
+    expect(Number(kill) * (killUnit === 's' ? 1000 : 1)).toBeLessThanOrEqual(250 + 150);
+    // The lease, 0.3 s to notice that it is over, and 0.3 s for a busy machine.
+    expect(Number(silence)).toBeLessThanOrEqual(2 + 0.3 + 0.3);
     expect(text).not.toContain('\u001b[');
     const requests = Number(/requests +(\d+) +answered/.exec(text)?.[1]);
     expect(requests).toBeGreaterThan(300);
