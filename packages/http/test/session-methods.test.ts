@@ -262,6 +262,28 @@ describe('destroy', () => {
     expect(await sessions.manager.findSession(old)).toBeUndefined();
   });
 
+  it('is refused when the session got another id meanwhile, and the login stays', async () => {
+    const go = deferred();
+    const inside = deferred();
+    const { url, post, id, content } = await site({
+      put, renew: ({ session }) => session.regenerate({ keep: true }),
+      bye: async ({ session }) => {
+        inside.resolve();
+        await go.promise;
+        return session.destroy().catch((error: unknown) => (error as ClusterError).code);
+      },
+    });
+    await post('put');
+    const slow = ask(`${url}/bye`, { headers: { cookie: `sid=${id()}` } });
+    await inside.promise;
+    await post('renew');
+    go.resolve();
+    const reply = await slow;
+    expect(reply.body).toBe('"CLUSTER_MOVED"');
+    expect(reply.headers).not.toHaveProperty('set-cookie');
+    expect(await content()).toMatchObject({ user: 'ada' });
+  });
+
   it('leaves an empty session, which is stored under a new id if something is put into it', async () => {
     const { post, id, content } = await site({ put, bye: async (req) => {
       const before = req.session;
