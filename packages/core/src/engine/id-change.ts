@@ -23,6 +23,8 @@ export async function moveSession(engine: Engine, turns: Turns, turn: Turn, newK
   const { slot, held } = place;
   const content = change === undefined ? held.copy.attributes : applied(held.copy.attributes, change);
   const next = await turns.records.create(newKey, content, turns.lifetimes.of(0), deadlineMs, true);
+  // Others may see the tombstone before this instance is told.
+  slot.committing = true;
   try {
     const answer = await turns.records.remove(turn.key, held.claim.grant, 'moved', deadlineMs);
     if (answer.kind === 'fenced') {
@@ -37,6 +39,8 @@ export async function moveSession(engine: Engine, turns: Turns, turn: Turn, newK
     engine.leave(next.slot);
     if (slot.held === held) slot.forget();
     throw error;
+  } finally {
+    slot.committing = false;
   }
   slot.forget();
   return { ...next, content };
