@@ -55,7 +55,8 @@ function answer(socket: Socket, { n, op, key, value = '', lifetimeMs = 0, keep =
   } else {
     if (op === 'lock' && entry.owner !== undefined && entry.owner !== socket) return { n, status: 'locked' };
     if (op === 'lock') entry.owner = socket;
-    return { n, status: 'done', value: entry.value, ageMs: nowMs - entry.madeMs, idleMs: nowMs - entry.usedMs, lifetimeMs: entry.lifetimeMs };
+    const { value: found, madeMs, usedMs } = entry;
+    return { n, status: 'done', value: found, ageMs: nowMs - madeMs, idleMs: nowMs - usedMs, lifetimeMs: entry.lifetimeMs };
   }
   return { n, status: 'done' };
 }
@@ -66,7 +67,9 @@ const server = createServer((socket) => {
   socket.on('error', () => { socket.destroy(); });
   socket.on('close', () => { for (const entry of entries.values()) if (entry.owner === socket) entry.owner = undefined; });
   // What arrives is what kv-client.ts writes.
-  createInterface({ input: socket }).on('line', (line) => { socket.write(`${JSON.stringify(answer(socket, JSON.parse(line) as Question))}\n`); });
+  createInterface({ input: socket }).on('error', () => undefined).on('line', (line) => {
+    socket.write(`${JSON.stringify(answer(socket, JSON.parse(line) as Question))}\n`);
+  });
 });
 
 setInterval(() => { for (const [key, entry] of entries) if (expired(entry)) entries.delete(key); }, SWEEP_MS).unref();

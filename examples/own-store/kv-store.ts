@@ -42,10 +42,11 @@ export class KvStore implements ClusterStore {
     return this.#session('get', id);
   }
 
-  async sendSession({ id, attributes, lifetimeMs }: SessionSnapshot, { keep, isNew }: { readonly keep: boolean; readonly isNew: boolean }): Promise<void> {
+  async sendSession({ id, attributes, lifetimeMs }: SessionSnapshot, { keep, isNew }: { keep: boolean; isNew: boolean }): Promise<void> {
+    const [key, value] = [this.#prefix + id, write(attributes)];
     // Rejected by anything else than CLUSTER_FENCED the outcome counts as unknown, and so it is: the connection broke.
-    const { status } = await this.#client.ask({ op: isNew ? 'add' : 'put', key: this.#prefix + id, value: write(attributes), lifetimeMs, keep });
-    if (status !== 'done') throw new ClusterError('CLUSTER_FENCED', 'the key-value process refused the change: this instance has no lock on the session');
+    const { status } = await this.#client.ask({ op: isNew ? 'add' : 'put', key, value, lifetimeMs, keep });
+    if (status !== 'done') throw new ClusterError('CLUSTER_FENCED', 'not stored: this instance has no lock on the session');
   }
 
   async removeSession(id: string, why: 'removed' | 'moved'): Promise<void> {

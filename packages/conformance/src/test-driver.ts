@@ -13,7 +13,9 @@ import { mapClauses } from './clauses/map.js';
 import { readClauses } from './clauses/read.js';
 import { removeClauses } from './clauses/remove.js';
 import { signalClauses } from './clauses/signal.js';
-import { DriverBench, hex, isTable, offerOf, type Driver, type DriverLimits, type MapClause, type Offer, type TableClause } from './driver-bench.js';
+import {
+  DriverBench, hex, isTable, offerOf, type Driver, type DriverLimits, type MapClause, type Offer, type TableClause,
+} from './driver-bench.js';
 import { Pace } from './pace.js';
 
 /** A driver under test, and how far its store is to be pushed. */
@@ -39,8 +41,8 @@ export interface DriverHarness {
 
 /** The clauses of a session table, in their order. */
 export const tableContents: readonly TableClause[] = [
-  updateOfAbsent, ...lifeCycleClauses, ...createClauses, ...acquireClauses, ...commitClauses, ...commitAgainClauses, ...removeClauses, ...readClauses,
-  ...expiryClauses, ...leaseClauses, ...signalClauses, ...contentClauses, ...listingClauses,
+  updateOfAbsent, ...lifeCycleClauses, ...createClauses, ...acquireClauses, ...commitClauses, ...commitAgainClauses,
+  ...removeClauses, ...readClauses, ...expiryClauses, ...leaseClauses, ...signalClauses, ...contentClauses, ...listingClauses,
 ];
 
 /** The clauses of a session map, in their order. */
@@ -81,11 +83,13 @@ const isMap = (driver: Driver): driver is SessionMap => !isTable(driver);
 export function testDriver(runner: Runner, harness: DriverHarness): void {
   const sample = harness.open();
   if (isTable(sample)) {
-    runner.describe('as a session table', () => { register(runner, harness, tableContents, () => openedAs(harness, isTable), offerOf(sample)); });
+    const open = () => openedAs(harness, isTable);
+    runner.describe('as a session table', () => { register(runner, harness, tableContents, open, offerOf(sample)); });
     return;
   }
   const clock: Clock | undefined = harness.clock;
-  const table = () => tableOf(openedAs(harness, isMap), clock);
-  runner.describe('as a session map', () => { register(runner, harness, mapContents, () => openedAs(harness, isMap), offerOf(sample)); });
+  const map = () => openedAs(harness, isMap);
+  const table = () => tableOf(map(), clock);
+  runner.describe('as a session map', () => { register(runner, harness, mapContents, map, offerOf(sample)); });
   runner.describe('as a session table over its map', () => { register(runner, harness, tableContents, table, offerOf(sample)); });
 }

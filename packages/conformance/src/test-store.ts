@@ -48,7 +48,13 @@ export function registerStoreClauses(runner: Runner, pushing: StorePushing, open
   const limits = limitsOf(pushing);
   const pair = new StorePair(async (instanceId) => {
     const store = await openStore(instanceId);
-    assert.deepEqual([...store.lacks].sort(), [...limits.lacks].sort(), 'the optional methods that the store lacks, and those that the harness names in `lacks`');
+    try {
+      assert.deepEqual([...store.lacks].sort(), [...limits.lacks].sort(),
+        'the optional methods that the store lacks, and those that the harness names in `lacks`');
+    } catch (error) {
+      await store.kill();
+      throw error;
+    }
     return store;
   });
   registerClauses(runner, storeContents, limits, async (proof, work) => {

@@ -60,7 +60,8 @@ export const acquireClauses: readonly TableClause[] = [
       await created(table, key, older);
       const { holder, last } = granted(await other.acquire(key, newer, older.grant));
       bench.proof.equal({ holder, last }, { holder: newer, last: older.incarnation }, 'who holds it');
-      bench.proof.equal(await table.commit(key, older.grant, 1, sets({ a: '0' }), 'keep'), { kind: 'fenced' }, 'a commit under the older grant');
+      bench.proof.equal(await table.commit(key, older.grant, 1, sets({ a: '0' }), 'keep'), { kind: 'fenced' },
+        'a commit under the older grant');
       bench.proof.equal((await recordOf(table, key)).attributes, new Map(Object.entries(FIRST)), 'the content');
     },
   },
@@ -109,7 +110,8 @@ export const acquireClauses: readonly TableClause[] = [
       const attributes = async (grant: string, version: number) => granted(await table.acquire(key, claim, undefined, { grant, version })).attributes;
       bench.proof.equal(await attributes(maker.grant, 1), undefined, 'with the same stamp');
       bench.proof.equal(await attributes(maker.grant, 2), new Map(Object.entries(FIRST)), 'with another version');
-      bench.proof.equal(await attributes(bench.claim().grant, 1), new Map(Object.entries(FIRST)), 'with the same version of another grant');
+      bench.proof.equal(await attributes(bench.claim().grant, 1), new Map(Object.entries(FIRST)),
+        'with the same version of another grant');
     },
   },
   {
@@ -141,7 +143,8 @@ export const acquireClauses: readonly TableClause[] = [
           ? await Promise.all([commit(), acquire()]) : (await Promise.all([acquire(), commit()])).reverse() as [
             Awaited<ReturnType<typeof commit>>, Awaited<ReturnType<typeof acquire>>]; // reverse() forgets which is which
         const { stamp } = granted(acquired);
-        bench.proof.equal(stamp.version, committed.kind === 'done' ? 2 : 1, `the version granted, the commit having answered ${committed.kind}`);
+        bench.proof.equal(stamp.version, committed.kind === 'done' ? 2 : 1,
+          `the version granted, the commit having answered ${committed.kind}`);
         bench.proof.equal((await recordOf(table, key)).stamp, stamp, 'the stamp that stays');
       }
     },

@@ -14,7 +14,8 @@ export const commitAgainClauses: readonly TableClause[] = [
         const [key, claim] = [bench.key(), bench.claim()];
         await created(table, key, claim);
         const commit = () => table.commit(key, claim.grant, 1, write, 'keep');
-        bench.proof.equal([await commit(), await commit()], [{ kind: 'done', version: 2 }, { kind: 'done', version: 2 }], `the answers to ${which}`);
+        bench.proof.equal([await commit(), await commit()], [{ kind: 'done', version: 2 }, { kind: 'done', version: 2 }],
+          `the answers to ${which}`);
         bench.proof.equal((await recordOf(other, key)).stamp, { grant: claim.grant, version: 2 }, 'the stamp');
       }
     },
@@ -29,7 +30,8 @@ export const commitAgainClauses: readonly TableClause[] = [
           await created(table, key, claim);
           await table.commit(key, claim.grant, 1, write, then);
           const before = await stateOf(table, key);
-          bench.proof.equal(await table.commit(key, claim.grant, 1, write, then), { kind: 'done', version: 2 }, `the second answer to ${which}`);
+          bench.proof.equal(await table.commit(key, claim.grant, 1, write, then), { kind: 'done', version: 2 },
+            `the second answer to ${which}`);
           bench.proof.equal(await stateOf(table, key), before, 'the record afterwards');
         }
       }
@@ -44,7 +46,8 @@ export const commitAgainClauses: readonly TableClause[] = [
         await created(table, key, claim);
         await table.commit(key, claim.grant, 1, sets({ a: '"second"' }), 'release');
         await other.acquire(key, next);
-        bench.proof.equal(await table.commit(key, claim.grant, 1, sets({ a: '"second"' }), then), { kind: 'done', version: 2 }, 'the second answer');
+        bench.proof.equal(await table.commit(key, claim.grant, 1, sets({ a: '"second"' }), then), { kind: 'done', version: 2 },
+          'the second answer');
         bench.proof.equal((await recordOf(other, key)).holder, next, 'the holder');
       }
     },
@@ -92,7 +95,8 @@ export const commitAgainClauses: readonly TableClause[] = [
       await created(table, key, claim);
       await table.commit(key, claim.grant, 1, sets({ a: '"second"' }), 'keep');
       await table.remove(key, undefined, 'removed', 60_000);
-      bench.proof.equal(await table.commit(key, claim.grant, 1, sets({ a: '"second"' }), 'keep'), { kind: 'fenced', gone: 'removed' }, 'the answer');
+      bench.proof.equal(await table.commit(key, claim.grant, 1, sets({ a: '"second"' }), 'keep'), { kind: 'fenced', gone: 'removed' },
+        'the answer');
     },
   },
 ];

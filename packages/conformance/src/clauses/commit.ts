@@ -32,7 +32,8 @@ export const updateOfAbsent: TableClause = {
       bench.paceMs * 1.1 + bench.limits.lateMs);
     for (const [key, which] of [[bench.key(), 'absent'], [expired, 'expired']] as const) {
       for (const write of [sets({ a: '1' }), replaces({ a: '1' }), unchanged]) {
-        bench.proof.equal(await table.commit(key, claim.grant, 1, write, 'keep'), { kind: 'fenced' }, `the answer for an ${which} key`);
+        bench.proof.equal(await table.commit(key, claim.grant, 1, write, 'keep'), { kind: 'fenced' },
+          `the answer for an ${which} key`);
         bench.proof.equal(await table.read(key), { kind: 'absent' }, `what is there afterwards under an ${which} key`);
       }
     }
@@ -57,7 +58,8 @@ export const commitClauses: readonly TableClause[] = [
     async run(bench) {
       const [table, key, claim] = [await bench.driver(), bench.key(), bench.claim()];
       await created(table, key, claim);
-      bench.proof.equal(await table.commit(key, claim.grant, 1, replaces({ z: '26' }), 'keep'), { kind: 'done', version: 2 }, 'the answer');
+      bench.proof.equal(await table.commit(key, claim.grant, 1, replaces({ z: '26' }), 'keep'), { kind: 'done', version: 2 },
+        'the answer');
       bench.proof.equal((await recordOf(table, key)).attributes, contentOf({ z: '26' }), 'the content');
     },
   },
@@ -69,7 +71,8 @@ export const commitClauses: readonly TableClause[] = [
         const { key, claim } = await atVersion3(bench, table);
         const before = await recordOf(table, key);
         for (const base of then === 'keep' ? [3, 1, 9] : [1]) {
-          bench.proof.equal((await table.commit(key, claim.grant, base, unchanged, then)).kind, 'done', `the answer at base ${base}`);
+          bench.proof.equal((await table.commit(key, claim.grant, base, unchanged, then)).kind, 'done',
+            `the answer at base ${base}`);
         }
         const { stamp, holder, attributes } = await recordOf(table, key);
         bench.proof.equal({ stamp, holder, attributes },
@@ -89,7 +92,8 @@ export const commitClauses: readonly TableClause[] = [
         bench.proof.equal({ holder, last, version: stamp.version },
           { holder: newer, last: older.incarnation, version: write === unchanged ? 1 : 2 }, 'the record');
         bench.proof.equal(granted(await other.acquire(key, newer)).holder, newer, 'the new holder\'s own acquire');
-        bench.proof.equal((await table.commit(key, older.grant, stamp.version, sets({ a: '0' }), 'keep')).kind, 'fenced', 'the older holder\'s next commit');
+        bench.proof.equal((await table.commit(key, older.grant, stamp.version, sets({ a: '0' }), 'keep')).kind, 'fenced',
+          'the older holder\'s next commit');
       }
     },
   },
@@ -139,7 +143,8 @@ export const commitClauses: readonly TableClause[] = [
       const { key, claim } = await atVersion3(bench, table);
       const before = await stateOf(table, key);
       for (const base of [1, 4, 9]) {
-        bench.proof.equal(await table.commit(key, claim.grant, base, sets({ a: '0' }), 'release'), { kind: 'behind', version: 3 }, `the answer at base ${base}`);
+        bench.proof.equal(await table.commit(key, claim.grant, base, sets({ a: '0' }), 'release'), { kind: 'behind', version: 3 },
+          `the answer at base ${base}`);
       }
       bench.proof.equal(await stateOf(table, key), before, 'the record afterwards');
     },
@@ -149,9 +154,11 @@ export const commitClauses: readonly TableClause[] = [
     async run(bench) {
       const table = await bench.driver();
       const { key, claim } = await atVersion3(bench, table);
-      bench.proof.equal(await table.commit(key, claim.grant, 7, replaces({ a: '"healed"' }), 'keep'), { kind: 'done', version: 8 }, 'the answer');
+      bench.proof.equal(await table.commit(key, claim.grant, 7, replaces({ a: '"healed"' }), 'keep'), { kind: 'done', version: 8 },
+        'the answer');
       const { stamp, attributes } = await recordOf(table, key);
-      bench.proof.equal({ stamp, attributes }, { stamp: { grant: claim.grant, version: 8 }, attributes: contentOf({ a: '"healed"' }) }, 'the record');
+      bench.proof.equal({ stamp, attributes }, { stamp: { grant: claim.grant, version: 8 }, attributes: contentOf({ a: '"healed"' }) },
+        'the record');
     },
   },
   {
@@ -160,7 +167,8 @@ export const commitClauses: readonly TableClause[] = [
       const table = await bench.driver();
       const { key, claim } = await atVersion3(bench, table);
       const before = await stateOf(table, key);
-      bench.proof.equal(await table.commit(key, claim.grant, 1, replaces({ a: '0' }), 'keep'), { kind: 'behind', version: 3 }, 'the answer');
+      bench.proof.equal(await table.commit(key, claim.grant, 1, replaces({ a: '0' }), 'keep'), { kind: 'behind', version: 3 },
+        'the answer');
       bench.proof.equal(await stateOf(table, key), before, 'the record afterwards');
     },
   },

@@ -60,8 +60,10 @@ export const createClauses: readonly TableClause[] = [
         const [key, claim] = [bench.key(), bench.claim()];
         await created(table, key, claim);
         await other.remove(key, forced ? undefined : claim.grant, 'removed', LONG_MS);
-        bench.proof.equal(await table.create(key, claim, replaces(FIRST), 'keep'), 'exists', 'the answer to the same create again');
-        bench.proof.equal(await table.create(key, bench.claim(), replaces(FIRST), 'keep'), 'exists', 'the answer to another create');
+        bench.proof.equal(await table.create(key, claim, replaces(FIRST), 'keep'), 'exists',
+          'the answer to the same create again');
+        bench.proof.equal(await table.create(key, bench.claim(), replaces(FIRST), 'keep'), 'exists',
+          'the answer to another create');
         bench.proof.equal(await table.read(key), { kind: 'absent', gone: 'removed' }, 'what is there afterwards');
       }
     },
@@ -77,7 +79,8 @@ export const createClauses: readonly TableClause[] = [
         const winners = claims.filter((_claim, n) => answers[n] === 'created');
         bench.proof.equal(winners.length, 1, 'how many were told that they created it');
         const { holder, attributes } = await recordOf(tables[0], key);
-        bench.proof.equal({ holder, attributes }, { holder: winners[0], attributes: contentOf({ n: String(answers.indexOf('created')) }) }, 'whose it is');
+        bench.proof.equal({ holder, attributes }, { holder: winners[0], attributes: contentOf({ n: String(answers.indexOf('created')) }) },
+          'whose it is');
       }
     },
   },

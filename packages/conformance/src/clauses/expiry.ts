@@ -51,7 +51,8 @@ export const expiryClauses: readonly TableClause[] = [
       const table = await bench.driver();
       const key = await expired(bench, table);
       bench.proof.equal(await table.acquire(key, bench.claim()), { kind: 'absent' }, 'acquire');
-      bench.proof.equal(await table.remove(key, bench.claim().grant, 'removed', LONG_MS), { kind: 'fenced' }, 'remove under a grant');
+      bench.proof.equal(await table.remove(key, bench.claim().grant, 'removed', LONG_MS), { kind: 'fenced' },
+        'remove under a grant');
       bench.proof.equal(await table.touch(new Map([[key, LONG_MS]])), new Set([key]), 'touch');
       bench.proof.equal(await table.remove(key, undefined, 'removed', LONG_MS), { kind: 'removed' }, 'a forced remove');
       bench.proof.equal(await table.read(key), { kind: 'absent' }, 'read');
@@ -64,7 +65,8 @@ export const expiryClauses: readonly TableClause[] = [
     title: 'commit with a lifetime makes the record live on, also without a change',
     async run(bench) {
       const table = await bench.driver();
-      bench.proof.ok(await outlives(bench, table, (key, grant) => table.commit(key, grant, 1, sets({ a: '1' }), 'keep')), 'after a change');
+      bench.proof.ok(await outlives(bench, table, (key, grant) => table.commit(key, grant, 1, sets({ a: '1' }), 'keep')),
+        'after a change');
       bench.proof.ok(await outlives(bench, table, (key, grant) => table.commit(key, grant, 1, { ...unchanged, lifetimeMs: LONG_MS }, 'keep')),
         'after a commit without a change');
     },
@@ -83,7 +85,8 @@ export const expiryClauses: readonly TableClause[] = [
     title: 'touch makes a held or free record live on, whoever holds it, and keeps stamp, holder and content',
     async run(bench) {
       const [table, other] = [await bench.driver(), await bench.driver()];
-      bench.proof.ok(await outlives(bench, table, (key) => other.touch(new Map([[key, LONG_MS]]))), 'it is there after its first lifetime');
+      bench.proof.ok(await outlives(bench, table, (key) => other.touch(new Map([[key, LONG_MS]]))),
+        'it is there after its first lifetime');
       const [held, free] = [bench.key(), bench.key()];
       await created(table, held, bench.claim());
       await created(table, free, bench.claim(), 'release');
@@ -98,9 +101,11 @@ export const expiryClauses: readonly TableClause[] = [
       const [table, key, claim] = [await bench.driver(), bench.key(), bench.claim()];
       const beginMs = bench.time.nowMs();
       await created(table, key, claim);
-      for (let n = 0; n < 2; n += 1) bench.proof.equal(await table.touch(new Map([[key, bench.paceMs]])), new Set(), 'the keys that exist no more');
+      for (let n = 0; n < 2; n += 1) bench.proof.equal(await table.touch(new Map([[key, bench.paceMs]])), new Set(),
+        'the keys that exist no more');
       const { lifetimeMs, idleMs } = await recordOf(table, key);
-      bench.proof.ok(lifetimeMs - idleMs >= LONG_MS - (bench.time.nowMs() - beginMs) - ROUNDING_MS, `${lifetimeMs - idleMs} ms left of ${LONG_MS}`);
+      bench.proof.ok(lifetimeMs - idleMs >= LONG_MS - (bench.time.nowMs() - beginMs) - ROUNDING_MS,
+        `${lifetimeMs - idleMs} ms left of ${LONG_MS}`);
       await bench.time.wait(bench.paceMs * 1.5);
       bench.proof.equal((await table.read(key)).kind, 'record', 'after the shorter lifetime');
     },

@@ -86,7 +86,8 @@ export const leaseClauses: readonly TableClause[] = [
         }
         return { seen: answers, validUntilMs };
       });
-      for (const { waitMs, quietMs } of seen) bench.proof.ok(waitMs > 0 && waitMs <= quietMs, `told to wait ${waitMs} of ${quietMs} ms`);
+      for (const { waitMs, quietMs } of seen) bench.proof.ok(waitMs > 0 && waitMs <= quietMs,
+        `told to wait ${waitMs} of ${quietMs} ms`);
     },
   },
   {
@@ -97,7 +98,8 @@ export const leaseClauses: readonly TableClause[] = [
       const beatMs = bench.time.nowMs();
       await table.beat(incarnation, 2, LEASE_MS);
       await lapses(bench, observer, incarnation, quietMs);
-      bench.proof.ok(bench.time.nowMs() - beatMs >= quietMs - 1, `ended ${bench.time.nowMs() - beatMs} ms after the last beat was sent`);
+      bench.proof.ok(bench.time.nowMs() - beatMs >= quietMs - 1,
+        `ended ${bench.time.nowMs() - beatMs} ms after the last beat was sent`);
       bench.proof.equal([await table.beat(incarnation, 3, LEASE_MS), await table.beat(incarnation, 2, LEASE_MS)], ['lapsed', 'lapsed'],
         'the next beat, and the last one again');
     },
@@ -110,7 +112,8 @@ export const leaseClauses: readonly TableClause[] = [
       await lapses(bench, tables[1], incarnation, bench.paceMs);
       await tables[0].beat(incarnation, 2, LEASE_MS);
       for (const table of tables) {
-        for (const quietMs of [0, bench.paceMs, LEASE_MS]) bench.proof.equal(await table.lapse(incarnation, quietMs), 0, `the answer, quiet for ${quietMs}`);
+        for (const quietMs of [0, bench.paceMs, LEASE_MS]) bench.proof.equal(await table.lapse(incarnation, quietMs), 0,
+          `the answer, quiet for ${quietMs}`);
       }
     },
   },

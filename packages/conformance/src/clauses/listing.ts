@@ -39,11 +39,14 @@ export const listingClauses: readonly DriverClause[] = [
       await bench.time.wait(bench.paceMs * 1.1 + bench.limits.lateMs);
       const cleared = [await driver.sweep?.(LIMIT) ?? 0];
       while (cleared.at(-1) !== 0 && cleared.length < 10_000) cleared.push(await driver.sweep?.(LIMIT) ?? 0);
-      bench.proof.ok(cleared.every((count) => Number.isInteger(count) && count >= 0 && count <= LIMIT), `at most ${LIMIT} each time: ${cleared.join(', ')}`);
-      bench.proof.ok(isTable(driver) ? (await driver.read(live)).kind === 'record' : await driver.get(live) !== undefined, 'what lives is still there');
+      bench.proof.ok(cleared.every((count) => Number.isInteger(count) && count >= 0 && count <= LIMIT),
+        `at most ${LIMIT} each time: ${cleared.join(', ')}`);
+      bench.proof.ok(isTable(driver) ? (await driver.read(live)).kind === 'record' : await driver.get(live) !== undefined,
+        'what lives is still there');
       if (driver.keys === undefined) return;
       const keys = new Set(await listed(driver));
-      bench.proof.equal([keys.has(live), dead.filter((key) => keys.has(key))], [true, []], 'whether the live key is listed, and the expired ones that are');
+      bench.proof.equal([keys.has(live), dead.filter((key) => keys.has(key))], [true, []],
+        'whether the live key is listed, and the expired ones that are');
     },
   },
 ];

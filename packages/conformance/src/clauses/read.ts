@@ -60,7 +60,8 @@ export const readClauses: readonly TableClause[] = [
         const nowMs = bench.time.nowMs();
         bench.proof.ok(ageMs >= bench.paceMs - ROUNDING_MS && ageMs <= nowMs - madeMs + ROUNDING_MS,
           `an age of ${ageMs} ms, ${nowMs - madeMs} ms after the creation began`);
-        bench.proof.ok(idleMs <= nowMs - sinceMs + ROUNDING_MS, `idle for ${idleMs} ms, ${nowMs - sinceMs} ms after the last use`);
+        bench.proof.ok(idleMs <= nowMs - sinceMs + ROUNDING_MS,
+          `idle for ${idleMs} ms, ${nowMs - sinceMs} ms after the last use`);
         return idleMs;
       };
       bench.proof.ok(await times(madeMs) >= bench.paceMs - ROUNDING_MS, 'idle since the creation');

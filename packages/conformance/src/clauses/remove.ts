@@ -24,7 +24,8 @@ export const removeClauses: readonly TableClause[] = [
         await created(table, key, claim, then);
         const before = await stateOf(table, key);
         const grant = then === 'keep' ? bench.claim().grant : claim.grant;
-        bench.proof.equal(await table.remove(key, grant, 'removed', LONG_MS), { kind: 'fenced' }, `the answer, the session being ${then === 'keep' ? 'held' : 'free'}`);
+        bench.proof.equal(await table.remove(key, grant, 'removed', LONG_MS), { kind: 'fenced' },
+          `the answer, the session being ${then === 'keep' ? 'held' : 'free'}`);
         bench.proof.equal(await stateOf(table, key), before, 'the record afterwards');
       }
     },
@@ -35,8 +36,10 @@ export const removeClauses: readonly TableClause[] = [
       const [table, other, held, free, holder] = [await bench.driver(), await bench.driver(), bench.key(), bench.key(), bench.claim()];
       await created(table, held, holder);
       await created(table, free, bench.claim(), 'release');
-      bench.proof.equal(await other.remove(held, undefined, 'removed', LONG_MS), { kind: 'removed', holder }, 'the answer for a held session');
-      bench.proof.equal(await other.remove(free, undefined, 'removed', LONG_MS), { kind: 'removed' }, 'the answer for a free session');
+      bench.proof.equal(await other.remove(held, undefined, 'removed', LONG_MS), { kind: 'removed', holder },
+        'the answer for a held session');
+      bench.proof.equal(await other.remove(free, undefined, 'removed', LONG_MS), { kind: 'removed' },
+        'the answer for a free session');
       bench.proof.equal(await table.read(held), { kind: 'absent', gone: 'removed' }, 'what is there afterwards');
     },
   },
@@ -44,9 +47,11 @@ export const removeClauses: readonly TableClause[] = [
     title: 'remove of an absent key leaves no tombstone: forced it is removed, under a grant it is fenced',
     async run(bench) {
       const [table, key] = [await bench.driver(), bench.key()];
-      bench.proof.equal(await table.remove(key, bench.claim().grant, 'removed', LONG_MS), { kind: 'fenced' }, 'the answer under a grant');
+      bench.proof.equal(await table.remove(key, bench.claim().grant, 'removed', LONG_MS), { kind: 'fenced' },
+        'the answer under a grant');
       bench.proof.equal(await table.remove(key, undefined, 'removed', LONG_MS), { kind: 'removed' }, 'the answer when forced');
-      bench.proof.equal(await table.create(key, bench.claim(), replaces(FIRST), 'keep'), 'created', 'the answer to a create afterwards');
+      bench.proof.equal(await table.create(key, bench.claim(), replaces(FIRST), 'keep'), 'created',
+        'the answer to a create afterwards');
     },
   },
   {
@@ -57,12 +62,14 @@ export const removeClauses: readonly TableClause[] = [
         const [key, claim] = [bench.key(), bench.claim()];
         await created(table, key, claim);
         await table.remove(key, claim.grant, why, LONG_MS);
-        bench.proof.equal((await other.remove(key, claim.grant, why, LONG_MS)).kind, 'removed', `the second answer under the grant, why: ${why}`);
+        bench.proof.equal((await other.remove(key, claim.grant, why, LONG_MS)).kind, 'removed',
+          `the second answer under the grant, why: ${why}`);
       }
       const [key, holder] = [bench.key(), bench.claim()];
       await created(table, key, holder);
       await table.remove(key, undefined, 'removed', LONG_MS);
-      bench.proof.equal(await other.remove(key, undefined, 'removed', LONG_MS), { kind: 'removed', holder }, 'the second answer when forced');
+      bench.proof.equal(await other.remove(key, undefined, 'removed', LONG_MS), { kind: 'removed', holder },
+        'the second answer when forced');
     },
   },
   {
@@ -71,7 +78,8 @@ export const removeClauses: readonly TableClause[] = [
       const [table, key, holder] = [await bench.driver(), bench.key(), bench.claim()];
       await created(table, key, holder);
       await table.remove(key, undefined, 'removed', LONG_MS);
-      bench.proof.equal(await table.remove(key, holder.grant, 'moved', LONG_MS), { kind: 'fenced', gone: 'removed' }, 'the answer to who held it');
+      bench.proof.equal(await table.remove(key, holder.grant, 'moved', LONG_MS), { kind: 'fenced', gone: 'removed' },
+        'the answer to who held it');
       bench.proof.equal(await table.read(key), { kind: 'absent', gone: 'removed' }, 'what the tombstone says');
     },
   },
@@ -81,7 +89,8 @@ export const removeClauses: readonly TableClause[] = [
       const [table, key, holder] = [await bench.driver(), bench.key(), bench.claim()];
       await created(table, key, holder);
       await table.remove(key, holder.grant, 'moved', LONG_MS);
-      bench.proof.equal(await table.remove(key, bench.claim().grant, 'moved', LONG_MS), { kind: 'fenced', gone: 'moved' }, 'the answer');
+      bench.proof.equal(await table.remove(key, bench.claim().grant, 'moved', LONG_MS), { kind: 'fenced', gone: 'moved' },
+        'the answer');
     },
   },
   {

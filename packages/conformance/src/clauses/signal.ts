@@ -71,7 +71,8 @@ export const signalClauses: readonly DriverClause[] = [
     exempt: vague,
     async run(bench) {
       const from = await bench.open();
-      bench.proof.ok(await reportedGone(bench, from, `kit-never${bench.key().slice(-8)}`), `false within ${bench.limits.signalMs} ms`);
+      bench.proof.ok(await reportedGone(bench, from, `kit-never${bench.key().slice(-8)}`),
+        `false within ${bench.limits.signalMs} ms`);
     },
   },
   {

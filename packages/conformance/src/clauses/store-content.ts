@@ -47,7 +47,8 @@ export const storeContentClauses: readonly StoreClause[] = [
       const prefix = bench.id();
       const ids = ODD_IDS.map((id) => `${prefix}${id}`);
       for (const id of ids) await one.send(bench.session(id, { id }), NEW);
-      for (const id of ids) bench.proof.equal(await bench.content(other, id), new Map([['id', id]]), `the content of ${JSON.stringify(id)}`);
+      for (const id of ids) bench.proof.equal(await bench.content(other, id), new Map([['id', id]]),
+        `the content of ${JSON.stringify(id)}`);
     },
   },
 ];

@@ -101,7 +101,8 @@ const expiring: readonly StoreClause[] = [
       await bench.time.wait(bench.paceMs);
       const { ageMs } = await bench.found(other, id);
       const mostMs = bench.time.nowMs() - beginMs + ROUNDING_MS;
-      bench.proof.ok(ageMs >= bench.paceMs - ROUNDING_MS && ageMs <= mostMs, `an age of ${ageMs} ms, at most ${mostMs} ms after the add`);
+      bench.proof.ok(ageMs >= bench.paceMs - ROUNDING_MS && ageMs <= mostMs,
+        `an age of ${ageMs} ms, at most ${mostMs} ms after the add`);
     },
   },
   {
@@ -161,9 +162,11 @@ const stopping: readonly StoreClause[] = [
       const tookMs = bench.time.nowMs() - killedMs;
       bench.proof.equal(session.attributes, new Map([['n', 'acknowledged']]), 'the content');
       // One poll of slack: the last attempt began within the time.
-      bench.proof.ok(tookMs <= bench.limits.takeOverMs + 2 * POLL_MS, `had again after ${tookMs} of ${bench.limits.takeOverMs} ms`);
+      bench.proof.ok(tookMs <= bench.limits.takeOverMs + 2 * POLL_MS,
+        `had again after ${tookMs} of ${bench.limits.takeOverMs} ms`);
       await other.send({ ...session, attributes: new Map([['n', 'next']]) }, RELEASE);
-      bench.proof.equal(await bench.content((await bench.two())[1], id), new Map([['n', 'next']]), 'the content after the next send');
+      bench.proof.equal(await bench.content((await bench.two())[1], id), new Map([['n', 'next']]),
+        'the content after the next send');
     },
   },
   {

@@ -21,7 +21,8 @@ export const storeLockingClauses: readonly StoreClause[] = [
     async run(bench) {
       const [one, other] = await bench.two();
       const id = bench.id();
-      bench.proof.equal([await one.find(id), await other.find(id), await one.find(id)], [undefined, undefined, undefined], 'what is found');
+      bench.proof.equal([await one.find(id), await other.find(id), await one.find(id)], [undefined, undefined, undefined],
+        'what is found');
     },
   },
   {
@@ -31,7 +32,8 @@ export const storeLockingClauses: readonly StoreClause[] = [
       const added = bench.session(bench.id(), { a: '"first"', b: '[1,2]' });
       await one.send(added, NEW);
       const { id, attributes, lifetimeMs } = await bench.found(other, added.id);
-      bench.proof.equal({ id, attributes, lifetimeMs }, { id: added.id, attributes: added.attributes, lifetimeMs: added.lifetimeMs }, 'what is found');
+      bench.proof.equal({ id, attributes, lifetimeMs }, { id: added.id, attributes: added.attributes, lifetimeMs: added.lifetimeMs },
+        'what is found');
     },
   },
   {
@@ -66,7 +68,8 @@ export const storeLockingClauses: readonly StoreClause[] = [
       await one.send({ ...await bench.found(one, id), attributes: new Map([['b', '20'], ['c', '3']]) }, RELEASE);
       bench.proof.equal(await bench.content(other, id), new Map([['b', '20'], ['c', '3']]), 'the content');
       await other.send(await bench.changed(other, id, { d: '4' }), RELEASE);
-      bench.proof.equal(await bench.content(one, id), new Map([['b', '20'], ['c', '3'], ['d', '4']]), 'the content, updated the other way');
+      bench.proof.equal(await bench.content(one, id), new Map([['b', '20'], ['c', '3'], ['d', '4']]),
+        'the content, updated the other way');
     },
   },
   {
@@ -136,7 +139,8 @@ export const storeLockingClauses: readonly StoreClause[] = [
         const id = bench.id();
         const winners = granted(await Promise.allSettled(stores.map((store, n) => store.send(bench.session(id, { n: String(n) }), NEW))));
         bench.proof.equal(winners.length, 1, 'adds accepted');
-        bench.proof.equal(await bench.content(stores[round % 2 === 0 ? 0 : 1], id), new Map([['n', String(winners[0])]]), 'the content');
+        bench.proof.equal(await bench.content(stores[round % 2 === 0 ? 0 : 1], id), new Map([['n', String(winners[0])]]),
+          'the content');
       }
     },
   },

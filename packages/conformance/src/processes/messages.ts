@@ -34,7 +34,8 @@ export type Reply =
 export function failureOf(error: unknown): Failure {
   if (!(error instanceof Error)) return { name: 'Error', message: String(error), code: undefined };
   const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined;
-  return { name: error.name, message: error.message, code };
+  const because = error.cause === undefined ? '' : ` (cause: ${failureOf(error.cause).message})`;
+  return { name: error.name, message: `${error.message}${because}`, code };
 }
 
 /** An error as it can be thrown on the other side. */

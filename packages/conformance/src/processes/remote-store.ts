@@ -32,13 +32,15 @@ export interface RemoteStore extends StoreCalls {
 export type OpenStore = (instanceId: string) => Promise<RemoteStore>;
 
 const MOST_PAUSE_MS = 4;
+/** A store that queues may do so; one that does not says at once that it is locked. */
+const WAIT_MS = 1_000;
 
 const isLocked = (error: unknown) => typeof error === 'object' && error !== null && 'code' in error && error.code === 'CLUSTER_LOCKED';
 
 async function findWhenFree(store: ClusterStore, id: string): Promise<SessionSnapshot> {
   for (;;) {
     try {
-      const found = await store.findSession(id, { waitMs: 0 });
+      const found = await store.findSession(id, { waitMs: WAIT_MS });
       if (found === undefined) throw new Error('the session to increment is gone');
       return found;
     } catch (error) {

@@ -30,7 +30,9 @@ export class StoreProcess implements RemoteStore {
   #runs = true;
 
   private constructor(readonly instanceId: string, private readonly program: StoreProgram) {
-    this.#child = fork(worker, { execArgv: [...program.execArgv], serialization: 'advanced', stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    this.#child = fork(worker, {
+      execArgv: [...program.execArgv], serialization: 'advanced', stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
     this.#child.on('message', (reply: Reply) => { this.#take(reply); });
     this.#child.on('exit', (code, signal) => { this.#ended(new Error(`the process of ${instanceId} ended: ${signal ?? `exit status ${code}`}`)); });
     this.#child.on('error', (error) => { this.#ended(error); });
@@ -87,7 +89,8 @@ export class StoreProcess implements RemoteStore {
     return new Promise<T>((resolve, reject) => {
       const what = request.kind === 'call' ? request.method : request.kind;
       // This timer keeps the parent alive while it waits, which the process does not.
-      const timer = setTimeout(() => { this.#settle(n)?.reject(new Error(`${what}: no answer within ${this.program.callTimeoutMs} ms`)); }, this.program.callTimeoutMs);
+      const { callTimeoutMs } = this.program;
+      const timer = setTimeout(() => { this.#settle(n)?.reject(new Error(`${what}: no answer within ${callTimeoutMs} ms`)); }, callTimeoutMs);
       // The worker answers with what the method of that name resolves to.
       this.#pending.set(n, { resolve: resolve as (value: unknown) => void, reject, timer });
       this.#child.send(request, (error) => { if (error !== null) this.#settle(n)?.reject(error); });
