@@ -45,8 +45,8 @@ export class FilesystemMap implements SessionMap {
     const { directory, allowNetworkMounts, sweepIntervalMs, clock = Clock.system, disk = promises } = this.#options;
     const place = await preparePlace(directory, context.context, allowNetworkMounts);
     const volume: Volume = {
-      disk, making: place.making, unreadable: place.unreadable, settled: new Set([place.root]), wallMs: () => clock.wallMs(), randomHex: (bytes) => clock.randomHex(bytes),
-      later: (work) => { this.#later(work); },
+      disk, making: place.making, unreadable: place.unreadable, settled: new Set([place.root]),
+      wallMs: () => clock.wallMs(), randomHex: (bytes) => clock.randomHex(bytes), later: (work) => { this.#later(work); },
     };
     const signals = new Signals({ folder: place.sockets, context, clock, provesDeath: this.capabilities.gone === 'dead' });
     await signals.open();

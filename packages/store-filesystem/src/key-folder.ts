@@ -95,6 +95,8 @@ export class KeyFolder {
     const slot = this.#at(slotName(next.number, next.base));
     try {
       await writeBody(disk, body, encodeRecord(this.key, next, value));
+      // Not needed for safety: tells most of those that were overtaken while they wrote that nothing came of it.
+      await disk.access(this.#at(before.id));
       await disk.link(body, slot);
     } catch (error) {
       await dropFile(disk, body).catch(() => undefined);
@@ -103,14 +105,19 @@ export class KeyFolder {
     }
     const [baseIsThere] = await Promise.all([exists(disk, this.#at(before.id)), syncFolder(disk, this.path)])
       .catch((error: unknown) => { throw unknownOutcome(this.#shown(''), error); });
-    if (!baseIsThere) {
-      this.volume.later(dropFile(disk, slot).then(() => dropFile(disk, body)));
-      throw unknownOutcome(this.#shown(''), 'it was overtaken while it was put');
-    }
+    if (!baseIsThere) return this.#overtaken(next);
     const oldSlot = slotName(before.number - 1, before.beforeBase);
     // Slot 1 is its own base, which the writer of revision 2 may still have to see; nobody links slot 1 here.
     if (before.number > 1) this.volume.later(this.#drop(before.number === 2 ? [oldSlot] : [before.beforeBase, oldSlot]));
     return next;
+  }
+
+  /** Linked, and its base is gone: it was built upon, or came too late. Only the first can be proved, while that is recent. */
+  async #overtaken(next: Revision): Promise<Revision> {
+    const { record } = await this.newest();
+    if (record?.revision.base === next.id || record?.revision.beforeBase === next.id) return next;
+    this.volume.later(this.#drop([slotName(next.number, next.base), next.id]));
+    throw unknownOutcome(this.#shown(''), 'it was overtaken while it was put');
   }
 
   /** Puts a first revision; undefined if the key exists meanwhile. */

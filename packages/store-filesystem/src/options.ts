@@ -11,7 +11,8 @@ export const filesystemStoreOptions = {
   sweepIntervalMs: milliseconds(60_000, 'How often one of the instances clears away expired sessions, give or take a quarter.', 10),
   allowNetworkMounts: {
     default: false, expected: 'true or false', accepts: (value) => typeof value === 'boolean',
-    meaning: 'Accepts a file system that several hosts could share (NFS, SMB, FUSE, 9p, virtiofs …). All instances must be on one host all the same.',
+    meaning: 'Accepts a file system that several hosts could share (NFS, SMB, FUSE, 9p, virtiofs …). '
+      + 'All instances must be on one host all the same.',
   } satisfies OptionSpec<boolean> as OptionSpec<boolean>,
   clock: {
     default: Clock.system, expected: 'a Clock',

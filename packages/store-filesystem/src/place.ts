@@ -18,7 +18,8 @@ export interface Place {
 
 // Types as statfs(2) gives them, of file systems that several hosts or kernels may share.
 const SHARED_TYPES = new Map([
-  [0x6969, 'NFS'], [0xff534d42, 'SMB'], [0xfe534d42, 'SMB'], [0x517b, 'SMB'], [0x65735546, 'FUSE'], [0x01021997, '9p'], [0x6a656a63, 'virtiofs'],
+  [0x6969, 'NFS'], [0xff534d42, 'SMB'], [0xfe534d42, 'SMB'], [0x517b, 'SMB'], [0x65735546, 'FUSE'], [0x01021997, '9p'],
+  [0x6a656a63, 'virtiofs'],
   [0x00c36400, 'Ceph'], [0x5346414f, 'AFS'], [0x0bd00bd0, 'Lustre'], [0x01161970, 'GFS2'], [0x7461636f, 'OCFS2'], [0x47504653, 'GPFS'],
   [0x786f4256, 'vboxsf'], [0xbacbacbc, 'vmhgfs'], [0x73757245, 'Coda'], [0x564c, 'NCP'],
 ]);

@@ -75,11 +75,14 @@ describe('sweeping', () => {
     const map = await open('a');
     for (let index = 0; index < 20; index++) await put(map, `dies.${index}`, 1_000);
     await put(map, 'lives', 10_000_000);
-    await until(async () => await keyFiles() === 2);
+    const folders = async () => {
+      const shards = await readdir(join(directory, 'shop/keys'));
+      return (await Promise.all(shards.map((shard) => readdir(join(directory, 'shop/keys', shard))))).flat();
+    };
+    expect(await folders()).toHaveLength(21);
+    await until(async () => (await folders()).length === 1);
+    expect(await folders()).toEqual(['lives']);
     expect(await names(map)).toEqual(['lives']);
-    const shards = await readdir(join(directory, 'shop/keys'));
-    const folders = await Promise.all(shards.map((shard) => readdir(join(directory, 'shop/keys', shard))));
-    expect(folders.flat()).toEqual(['lives']);
   });
 
   it('goes on where its limit stopped it', async () => {
