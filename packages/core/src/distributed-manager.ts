@@ -1,6 +1,6 @@
 import type { ClusterStore, FindOptions, SessionSnapshot } from './cluster-store.js';
 import { tableLentBy } from './cluster-store-base.js';
-import { Engine } from './engine/engine.js';
+import { Engine, stopped } from './engine/engine.js';
 import { moveSession } from './engine/id-change.js';
 import { unavailable } from './engine/acquisition.js';
 import { pause } from './engine/ownership.js';
@@ -28,6 +28,8 @@ export class DistributedManager implements Manager {
   #status: Health['status'] = 'new';
   #starting: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
+  /** Finds that are under way: a stop waits for them as well. */
+  #finding = 0;
 
   /**
    * @param store started with the first request and stopped by `stop()`; a client passed into it stays open
@@ -190,12 +192,17 @@ export class DistributedManager implements Manager {
     const { finding } = this.#turns;
     const asking = finding.asking(options);
     await this.#ready(asking.deadlineMs + this.#options.storeTimeoutMs);
-    if (access === 'snapshot') {
-      const content = await finding.content(key, asking);
-      return content && this.#turns.openSnapshot(id, key, content, options.label);
+    this.#finding += 1;
+    try {
+      if (access === 'snapshot') {
+        const content = await finding.content(key, asking);
+        return content && this.#turns.openSnapshot(id, key, content, options.label);
+      }
+      const place = await finding.lock(key, asking);
+      return place && this.#turns.openExclusive(id, place, options.label);
+    } finally {
+      this.#finding -= 1;
     }
-    const place = await finding.lock(key, asking);
-    return place && this.#turns.openExclusive(id, place, options.label);
   }
 
   #keyOf(id: string): string { return `${this.context}.s.${digestOf(id)}`; }
@@ -230,7 +237,7 @@ export class DistributedManager implements Manager {
       try {
         await agree();
       } catch (error) {
-        await engine.stop();
+        await engine.stop().catch((cause: unknown) => { this.#events.emit('warning', { message: 'the store did not stop after a failed start', cause }); });
         throw unavailable(error);
       }
       engine.touches.keep(settingsKey(this.context), 3 * leaseMs, agree);
@@ -245,14 +252,12 @@ export class DistributedManager implements Manager {
       await this.drain();
       const engine = this.#engine;
       const untilMs = engine.now() + this.#options.lockTimeoutMs + this.#options.storeTimeoutMs;
-      while (this.#turns.running > 0 && engine.now() < untilMs) await pause(engine.clock, POLL_MS);
+      while ((this.#turns.running > 0 || this.#finding > 0) && engine.now() < untilMs) await pause(engine.clock, POLL_MS);
       await engine.stop().finally(() => { this.#status = 'stopped'; });
     }
     this.#status = 'stopped';
   }
 }
-
-const stopped = (): ClusterError => new ClusterError('CLUSTER_STOPPED', 'this manager has been stopped; route the request to another instance');
 
 function accessOf({ access = 'exclusive', waitMs }: FindOptions): 'exclusive' | 'snapshot' {
   if (access !== 'exclusive' && access !== 'snapshot') {

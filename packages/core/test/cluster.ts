@@ -279,7 +279,7 @@ export class Cluster {
   async stop(): Promise<void> {
     for (const { manager, table } of this.instances) {
       for (const method of ALL) table.always(method, undefined);
-      await this.within(60_000, manager.stop());
+      await this.within(60_000, manager.stop().catch(() => undefined));
     }
   }
 }

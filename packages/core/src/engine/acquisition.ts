@@ -60,6 +60,7 @@ export class Acquisition {
     const { engine } = this;
     const past: Past = { from: undefined, asked: undefined, takenFrom: undefined, failingSinceMs: undefined };
     for (let round = 0; ; round += 1) {
+      engine.assertRunning();
       await this.#leaseMade(slot, asking);
       const claim = this.#claim(slot);
       const have = slot.standby;

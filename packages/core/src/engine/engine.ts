@@ -29,6 +29,8 @@ export interface EngineSettings {
 const AS_IT_IS_MS = 0;
 const RELEASED_AT_ONCE = 64;
 
+export const stopped = (): ClusterError => new ClusterError('CLUSTER_STOPPED', 'this manager has been stopped; route the request to another instance');
+
 /**
  * The ownership protocol of one instance over one table: who uses a session, who has its lock, and how it is handed on.
  * It knows keys and encodings; requests and handles are the manager's.
@@ -45,6 +47,7 @@ export class Engine {
   readonly #commit: Commit;
   readonly #affinity: Affinity;
   #draining = false;
+  #isStopped = false;
 
   constructor(table: SessionTable, readonly instanceId: string, readonly settings: EngineSettings, readonly clock: Clock, readonly events: Events) {
     this.isPlain = isPlainTable(table);
@@ -67,23 +70,35 @@ export class Engine {
 
   now(): number { return this.clock.monotonicMs(); }
 
+  /** @throws ClusterError CLUSTER_STOPPED for those who still wait when the engine has stopped */
+  assertRunning(): void {
+    if (this.#isStopped) throw stopped();
+  }
+
   async start(context: string): Promise<void> {
     await this.calls.start({
       context, instanceId: this.instanceId,
       receive: (message) => { this.revokes.receive(message); },
       listening: (up) => { this.lease.listening(up); },
-    });
+    }).catch((error: unknown) => { throw unavailable(error); });
     try {
       await this.lease.start();
     } catch (error) {
       await this.calls.stop().catch((cause: unknown) => { this.events.emit('warning', { message: 'the store did not stop after a failed start', cause }); });
       throw unavailable(error);
     }
+    this.#isStopped = false;
+    this.touches.start();
     this.#sweeper.start();
   }
 
   /** Ends the lease, which frees everything still held, and stops the driver. */
   async stop(): Promise<void> {
+    this.#isStopped = true;
+    for (const slot of [...this.slots]) {
+      slot.queue.refuseAll(stopped());
+      slot.wakeUp();
+    }
     await this.#sweeper.stop();
     await this.touches.stop();
     try {
@@ -154,6 +169,7 @@ export class Engine {
       const waiter: LocalWaiter = {
         sinceMs: asking.arrivedMs,
         admit: () => { finish(); this.occupy(slot, asking.label); resolve(); },
+        refuse: (error) => { give(error); },
       };
       const give = (error: unknown) => { finish(); slot.queue.drop(waiter); reject(error); };
       const aborted = () => { give(asking.signal?.reason); };

@@ -5,6 +5,8 @@ export interface LocalWaiter {
   readonly sinceMs: number;
   /** Its turn has come. */
   readonly admit: () => void;
+  /** It is to wait no longer. */
+  readonly refuse: (error: unknown) => void;
 }
 
 /** Another instance that asked for the session. */
@@ -50,6 +52,10 @@ export class RequestQueue {
   }
 
   get oldestLocal(): LocalWaiter | undefined { return this.#local[0]; }
+
+  refuseAll(error: unknown): void {
+    for (const waiter of [...this.#local]) waiter.refuse(error);
+  }
 
   takeLocal(): LocalWaiter | undefined { return this.#local.shift(); }
 

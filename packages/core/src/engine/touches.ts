@@ -39,6 +39,8 @@ export class Touches {
     await this.#touch(new Map([[key, lifetimeMs]]));
   }
 
+  start(): void { this.#isStopped = false; }
+
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#cancel?.();

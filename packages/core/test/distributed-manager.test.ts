@@ -1,0 +1,324 @@
+import { afterEach, describe, it, expect, jest } from '@jest/globals';
+import { DistributedManager, MemoryStore } from '../src/index.js';
+import { Clock } from '../src/driver.js';
+import { callLost, Cluster, eventsOf, found, Gate, hangs, increment, keyOf, refusedByStore } from './cluster.js';
+
+let cluster = new Cluster();
+afterEach(async () => {
+  await cluster.stop();
+  cluster = new Cluster();
+});
+
+/** The timers of the cluster's clock that have neither fired nor been cancelled. */
+function openTimers(): ReadonlySet<object> {
+  const open = new Set<object>();
+  const { timer } = cluster.clock;
+  Object.assign(cluster.clock, {
+    timer: (callback: () => void, ms: number) => {
+      const entry = {};
+      open.add(entry);
+      const cancel = timer(() => { open.delete(entry); callback(); }, ms);
+      return () => { open.delete(entry); cancel(); };
+    },
+  });
+  return open;
+}
+
+describe('the start', () => {
+  it('comes with the first request, once for all that wait for it', async () => {
+    const a = cluster.make('a');
+    expect(a.manager.health()).toMatchObject({ status: 'new', store: 'unknown', incarnation: undefined });
+    expect(await cluster.within(10, Promise.all([a.manager.findSession('x'), a.manager.findSession('y')]))).toEqual([undefined, undefined]);
+    expect(a.table.count('start')).toBe(1);
+    expect(a.manager.health()).toMatchObject({ status: 'up', store: 'up', listening: true });
+  });
+
+  it('comes with the first session that is sent', async () => {
+    const a = cluster.make('a');
+    const session = a.manager.createSession();
+    session.set('n', 1);
+    await cluster.within(10, a.manager.sendSession(session));
+    expect(await cluster.stored(session.id)).toEqual({ n: 1 });
+  });
+
+  for (const method of ['start', 'beat', 'create'] as const) {
+    it(`that fails in ${method} can be tried again`, async () => {
+      const a = cluster.make('a');
+      a.table.next(method, callLost);
+      expect((await cluster.failure(100, a.manager.findSession('x'))).code).toBe('CLUSTER_UNAVAILABLE');
+      expect(a.manager.health().status).toBe('new');
+      await cluster.within(100, a.manager.start());
+      const id = await cluster.session(a);
+      await a.manager.update(id, increment);
+      expect(await cluster.stored(id)).toEqual({ n: 1 });
+      // Touches go on as well.
+      await cluster.clock.advance(70_000);
+      await found(cluster.within(100, a.manager.findSession(id, { access: 'snapshot' })));
+      a.table.next('touch', callLost);
+      a.table.calls = [];
+      await cluster.clock.advance(3_000);
+      expect(a.table.count('touch')).toBeGreaterThanOrEqual(2);
+    });
+  }
+
+  it('is refused where settings differ, each named', async () => {
+    await cluster.add('a');
+    const b = cluster.make('b', { leaseMs: 20_000, readLeaseMs: 100 });
+    const error = await cluster.failure(100, b.manager.start());
+    expect(error.code).toBe('CLUSTER_BAD_OPTION');
+    expect(error.message).toMatch(/leaseMs: here 20000, in the cluster 10000/);
+    expect(error.message).toMatch(/readLeaseMs: here 100, in the cluster 200/);
+    expect(error.message).not.toMatch(/codec/);
+    const c = cluster.make('c', { leaseMs: 20_000, context: 'other' });
+    await c.manager.start();
+  });
+
+  it('is refused with what is wrong, also where the store does not stop after it', async () => {
+    await cluster.add('a');
+    const b = cluster.make('b', { leaseMs: 20_000 });
+    b.table.always('lapse', callLost);
+    expect((await cluster.failure(100, b.manager.start())).code).toBe('CLUSTER_BAD_OPTION');
+  });
+
+  it('keeps the record of settings alive, and makes it anew should it be gone', async () => {
+    const a = await cluster.add('a');
+    await cluster.clock.advance(120_000);
+    const key = 'default.c.settings';
+    expect(cluster.space.kept.get(key)?.endMs).toBeGreaterThan(cluster.clock.monotonicMs());
+    cluster.space.kept.delete(key);
+    await cluster.clock.advance(10_000);
+    expect(cluster.space.kept.get(key)?.value).toContain('leaseMs');
+    expect(eventsOf(a, 'warning')).toEqual([]);
+  });
+
+  it('is refused for options that do not fit, all of them named', () => {
+    expect(() => new DistributedManager(new MemoryStore(), { leaseMs: 1, maxWaiting: -1, affinity: 'maybe' as never }))
+      .toThrow(/leaseMs.*maxWaiting|maxWaiting.*leaseMs|affinity/);
+    expect(() => new DistributedManager(new MemoryStore(), { leaseMs: 300, readLeaseMs: 200 })).toThrow(/readLeaseMs: expected at most half of leaseMs/);
+  });
+});
+
+describe('drain', () => {
+  it('gives back what is idle, and what is in use at its end', async () => {
+    const a = await cluster.add('a');
+    const [x, y] = [await cluster.session(a), await cluster.session(a)];
+    const session = await found(a.manager.findSession(x));
+    await a.manager.drain();
+    expect(a.manager.health()).toMatchObject({ status: 'draining', held: 1 });
+    expect(await cluster.holder(y)).toBe(undefined);
+    await cluster.within(10, a.manager.sendSession(session));
+    expect(await cluster.holder(x)).toBe(undefined);
+    await cluster.within(10, a.manager.update(y, increment));
+    expect(await cluster.holder(y)).toBe(undefined);
+    expect(await cluster.stored(y)).toEqual({ n: 1 });
+  });
+});
+
+describe('stop', () => {
+  it('leaves nothing: no lock, no lease, no timer, no listener', async () => {
+    const open = openTimers();
+    const a = await cluster.add('a');
+    const ids = [await cluster.session(a), await cluster.session(a)];
+    await a.manager.update(ids[0] ?? '', increment);
+    await cluster.clock.advance(500);
+    await cluster.within(100, a.manager.stop());
+    await cluster.clock.advance(0);
+    expect(open.size).toBe(0);
+    expect([await cluster.holder(ids[0] ?? ''), await cluster.holder(ids[1] ?? '')]).toEqual([undefined, undefined]);
+    expect(cluster.space.listeners.size).toBe(0);
+    expect(a.manager.health().status).toBe('stopped');
+    a.table.calls = [];
+    await cluster.clock.advance(60_000);
+    expect(a.table.calls).toEqual([]);
+  });
+
+  it('waits for requests that run and for those that wait here; others take over at once', async () => {
+    const [a, b] = [await cluster.add('a'), await cluster.add('b')];
+    const id = await cluster.session(a);
+    const session = await found(a.manager.findSession(id));
+    const waiting = a.manager.update(id, increment);
+    const stopped = a.manager.stop();
+    expect((await cluster.failure(1, a.manager.findSession(id))).code).toBe('CLUSTER_STOPPED');
+    await cluster.clock.advance(1_000);
+    expect(a.manager.health().status).toBe('draining');
+    increment(session);
+    await a.manager.sendSession(session);
+    await cluster.within(100, Promise.all([waiting, stopped]));
+    expect(await cluster.stored(id)).toEqual({ n: 2 });
+    await cluster.within(1, b.manager.update(id, increment));
+  });
+
+  it('waits for requests that wait for another instance, and has them served', async () => {
+    const [a, b] = [await cluster.add('a'), await cluster.add('b')];
+    const id = await cluster.session(a);
+    const session = await found(a.manager.findSession(id));
+    const waiting = b.manager.update(id, increment);
+    await cluster.clock.advance(100);
+    const stopped = b.manager.stop();
+    await cluster.clock.advance(100);
+    await a.manager.sendSession(session);
+    await cluster.within(300, waiting);
+    await cluster.within(300, stopped);
+    expect(await cluster.stored(id)).toEqual({ n: 1 });
+  });
+
+  it('ends within its bound where a request never ends, whose send is refused; others take over', async () => {
+    const open = openTimers();
+    const [a, b] = [await cluster.add('a', { lockTimeoutMs: 1_000, storeTimeoutMs: 500 }), await cluster.add('b')];
+    const id = await cluster.session(a);
+    const session = await found(a.manager.findSession(id));
+    const other = await cluster.session(b);
+    const taken = await found(b.manager.findSession(other));
+    const waiting = [id, other].map((each) => cluster.failure(2_000, a.manager.findSession(each, { waitMs: 60_000 })));
+    await cluster.within(1_600, a.manager.stop());
+    expect((await Promise.all(waiting)).map(({ code }) => code)).toEqual(['CLUSTER_STOPPED', 'CLUSTER_STOPPED']);
+    await b.manager.releaseSession(taken);
+    expect((await cluster.failure(1, a.manager.sendSession(session))).code).toBe('CLUSTER_STOPPED');
+    await cluster.within(1, b.manager.update(id, increment));
+    await cluster.within(100, b.manager.stop());
+    expect(open.size).toBe(0);
+  });
+
+  it('ends every status, also where the store fails', async () => {
+    const a = await cluster.add('a');
+    await cluster.session(a);
+    for (const method of ['commit', 'lapse', 'touch'] as const) a.table.always(method, callLost);
+    await cluster.within(100, a.manager.stop().catch(() => undefined));
+    expect(a.manager.health().status).toBe('stopped');
+  });
+
+  it('before a start needs no store, and no start follows', async () => {
+    const a = cluster.make('a');
+    await a.manager.stop();
+    expect(a.table.calls).toEqual([]);
+    expect((await cluster.failure(1, a.manager.start())).code).toBe('CLUSTER_STOPPED');
+    expect((await cluster.failure(1, a.manager.findSession('x'))).code).toBe('CLUSTER_STOPPED');
+  });
+
+  it('during a start ends it', async () => {
+    const a = cluster.make('a');
+    const gate = new Gate();
+    a.table.next('beat', gate.fate);
+    const started = a.manager.start();
+    const stopped = a.manager.stop();
+    gate.open();
+    await cluster.within(10, Promise.all([started, stopped]));
+    expect(cluster.space.listeners.size).toBe(0);
+  });
+
+  it('may be asked twice, and comes with await using', async () => {
+    const a = await cluster.add('a');
+    await cluster.within(100, Promise.all([a.manager.stop(), a.manager.stop(), a.manager[Symbol.asyncDispose]()]));
+    expect(a.table.count('lapse')).toBe(1);
+  });
+});
+
+describe('bad arguments', () => {
+  it('are named', async () => {
+    const a = await cluster.add('a');
+    for (const id of ['', 'x'.repeat(513), 5, undefined, null, {}]) {
+      expect((await cluster.failure(1, a.manager.findSession(id as never))).code).toBe('CLUSTER_BAD_OPTION');
+      expect((await cluster.failure(1, a.manager.removeSession(id as never))).code).toBe('CLUSTER_BAD_OPTION');
+    }
+    expect((await cluster.failure(1, a.manager.findSession('x', { access: 'shared' }))).message).toContain("'shared'");
+    for (const waitMs of [-1, NaN, Infinity]) expect((await cluster.failure(1, a.manager.findSession('x', { waitMs }))).message).toContain('waitMs');
+    expect(await a.manager.findSession('../../etc/passwd')).toBe(undefined);
+    expect(a.table.took()).toBe('acquire');
+  });
+});
+
+describe('events', () => {
+  it('that a listener throws at do not reach the engine', async () => {
+    const a = await cluster.add('a');
+    const b = await cluster.add('b');
+    const id = await cluster.session(a);
+    const thrown: unknown[] = [];
+    const nextTick = jest.spyOn(process, 'nextTick').mockImplementation((callback) => {
+      try {
+        Reflect.apply(callback, undefined, []);
+      } catch (error) {
+        thrown.push(error);
+      }
+    });
+    const listener = () => { throw new Error('listener'); };
+    a.manager.on('handover', listener);
+    const updated = b.manager.update(id, increment);
+    for (let turn = 0; turn < 50; turn += 1) await Promise.resolve();
+    nextTick.mockRestore();
+    await cluster.within(500, updated);
+    expect(thrown).toEqual([new Error('listener')]);
+    a.manager.off('handover', listener);
+    await cluster.within(500, a.manager.update(id, increment));
+    expect(await cluster.stored(id)).toEqual({ n: 2 });
+  });
+
+  it('never show an id', async () => {
+    const [a, b] = [await cluster.add('a'), await cluster.add('b')];
+    const id = await cluster.session(a);
+    await cluster.within(500, b.manager.update(id, increment));
+    const snapshot = await found(cluster.within(100, a.manager.findSession(id, { access: 'snapshot' })));
+    increment(snapshot);
+    await cluster.within(100, b.manager.removeSession(id));
+    await cluster.within(100, a.manager.sendSession(snapshot));
+    const shown = JSON.stringify([a.events, b.events]);
+    expect(a.events.length + b.events.length).toBeGreaterThanOrEqual(2);
+    expect(shown).not.toContain(id);
+    expect(shown).not.toContain(keyOf(id));
+  });
+});
+
+describe('health', () => {
+  it('counts what is held, runs and waits, and every call', async () => {
+    const a = await cluster.add('a');
+    const id = await cluster.session(a, { text: 'xxxx' });
+    const session = await found(a.manager.findSession(id));
+    const waiting = a.manager.findSession(id);
+    await cluster.clock.advance(0);
+    expect(a.manager.health()).toMatchObject({
+      status: 'up', store: 'up', listening: true, held: 1, running: 1, waiting: 1, inMemory: { sessions: 1, bytes: 10 }, storeCalls: { create: 2 },
+    });
+    await a.manager.releaseSession(session);
+    await a.manager.releaseSession(await found(waiting));
+    expect(a.manager.health()).toMatchObject({ running: 0, waiting: 0 });
+  });
+});
+
+it('two managers over memory stores that share a space lose no update', async () => {
+  const clock = Clock.manual();
+  const storeA = new MemoryStore({ clock });
+  const managers = [storeA, new MemoryStore({ shareWith: storeA })].map((store) => new DistributedManager(store, { clock, affinity: 'keep' }));
+  const [a, b] = managers as [DistributedManager, DistributedManager];
+  const session = a.createSession();
+  session.set('n', 0);
+  await a.sendSession(session);
+  const updates = Promise.all(Array.from({ length: 60 }, (_, turn) => (turn % 2 === 0 ? a : b).update(session.id, increment)));
+  let isDone = false;
+  void updates.then(() => { isDone = true; });
+  for (let ms = 0; !isDone && ms < 5_000; ms += 1) await clock.advance(1);
+  await updates;
+  const result = await found(a.findSession(session.id, { access: 'snapshot' }));
+  expect(result.get('n')).toBe(60);
+  const stopped = Promise.all([a.stop(), b.stop()]);
+  await clock.advance(100);
+  await stopped;
+});
+
+it('a store that refuses everything or hangs leaves no request without an answer', async () => {
+  const a = await cluster.add('a', { lockTimeoutMs: 500, storeTimeoutMs: 500 });
+  const id = await cluster.session(a);
+  for (const fate of [refusedByStore, callLost, hangs]) {
+    for (const method of ['acquire', 'create', 'commit', 'remove', 'read', 'touch', 'beat', 'lapse', 'signal'] as const) a.table.always(method, fate);
+    const fresh = a.manager.createSession();
+    fresh.set('n', 1);
+    const asked = [
+      a.manager.update(id, increment), a.manager.findSession('unknown', { access: 'snapshot' }), a.manager.sendSession(fresh),
+      a.manager.removeSession(id), a.manager.findSession('other'),
+    ];
+    const outcomes = await cluster.within(2_200, Promise.allSettled(asked));
+    expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected', 'rejected', 'rejected']);
+    for (const outcome of outcomes) expect(Reflect.get(Reflect.get(outcome, 'reason') as object, 'code')).toMatch(/UNAVAILABLE|UNKNOWN_OUTCOME|LOCKED/);
+  }
+  for (const method of ['acquire', 'create', 'commit', 'remove', 'read', 'touch', 'beat', 'lapse', 'signal'] as const) a.table.always(method, undefined);
+  await cluster.within(5_000, a.manager.update(id, increment));
+  expect(await cluster.stored(id)).toEqual({ n: 1 });
+});
