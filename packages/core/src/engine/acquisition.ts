@@ -19,6 +19,8 @@ export type Gotten = Held | { readonly kind: 'absent'; readonly gone?: 'removed'
 
 const POLLS_MS = [25, 50, 100, 200];
 const ASK_AGAIN_MS = 25;
+// Quiet counts from the beat seen last: who does not look sees a late beat late, and one that somebody else ended.
+const LOOK_AGAIN_MS = 100;
 const JITTER = 0.25;
 // Taking over from an own grant is answered at once; more rounds than this mean that something else is at it too.
 const OWN_ROUNDS = 8;
@@ -40,8 +42,8 @@ type Evidence = 'dead' | 'disconnected' | 'silence';
 export class Acquisition {
   /** Incarnations whose lease is ended for good. */
   readonly #ended = new Set<string>();
-  /** When the lapse of an incarnation is worth another look, and for which quiet time that was said. */
-  readonly #lookAgain = new Map<string, { readonly atMs: number; readonly quietMs: number }>();
+  /** When the lapse of an incarnation is worth another look, when its quiet time would be over, and for which quiet time that was said. */
+  readonly #looks = new Map<string, { readonly againMs: number; readonly overMs: number; readonly quietMs: number }>();
   /** Incarnations whose instance answered that it is another one. */
   readonly #notMe = new Set<string>();
 
@@ -135,16 +137,17 @@ export class Acquisition {
     if (this.#ended.has(incarnation)) return true;
     const { engine } = this;
     const quietMs = evidence === 'dead' ? 0 : evidence === 'disconnected' ? Math.ceil(engine.lease.readLeaseMs * 1.25) : engine.lease.leaseMs;
-    const look = this.#lookAgain.get(incarnation);
-    if (look !== undefined && look.quietMs <= quietMs && engine.now() < look.atMs) return false;
+    const look = this.#looks.get(incarnation);
+    if (look !== undefined && look.quietMs <= quietMs && engine.now() < look.againMs) return false;
     const waitMs = await engine.calls.lapse(incarnation, quietMs).catch(() => undefined);
     if (waitMs === undefined) return false;
     if (waitMs > 0) {
-      if (this.#lookAgain.size >= ENDED_KEPT) this.#lookAgain.clear();
-      this.#lookAgain.set(incarnation, { atMs: engine.now() + waitMs, quietMs });
+      if (this.#looks.size >= ENDED_KEPT) this.#looks.clear();
+      const now = engine.now();
+      this.#looks.set(incarnation, { againMs: now + Math.min(waitMs, LOOK_AGAIN_MS), overMs: now + waitMs, quietMs });
       return false;
     }
-    this.#lookAgain.delete(incarnation);
+    this.#looks.delete(incarnation);
     if (this.#ended.size >= ENDED_KEPT) this.#ended.clear();
     this.#ended.add(incarnation);
     return true;
@@ -192,8 +195,8 @@ export class Acquisition {
     const { engine } = this;
     const polled = POLLS_MS[Math.min(round, POLLS_MS.length - 1)] ?? 0;
     const spread = 1 - JITTER + (2 * JITTER * Number.parseInt(engine.clock.randomHex(2), 16)) / 0xffff;
-    const look = holder === undefined ? undefined : this.#lookAgain.get(holder);
-    const dueMs = look === undefined ? Infinity : Math.max(1, look.atMs - engine.now());
+    const look = holder === undefined ? undefined : this.#looks.get(holder);
+    const dueMs = look === undefined ? Infinity : Math.max(1, look.overMs - engine.now());
     const ms = Math.min(polled * spread, dueMs, Math.max(0, asking.deadlineMs - engine.now()));
     await pause(engine.clock, ms, slot, asking.signal);
     asking.signal?.throwIfAborted();

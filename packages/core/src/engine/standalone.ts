@@ -39,14 +39,15 @@ export class Standalone {
     const engine = this.#engine;
     const key = this.#keyOf(id);
     const slot = engine.slots.open(key);
-    let finding = this.#found.get(key);
-    if (finding === undefined) {
-      const arrivedMs = engine.now();
-      engine.occupy(slot, label);
-      finding = engine.ready(slot, { arrivedMs, deadlineMs: arrivedMs + waitMs, signal, label });
-      this.#found.set(key, finding);
-      finding.then((gotten) => { if ('kind' in gotten) this.#leave(slot); }, () => { this.#leave(slot); });
-    }
+    const arrivedMs = engine.now();
+    const asking = { arrivedMs, deadlineMs: arrivedMs + waitMs, signal, label };
+    // Found before: somebody else may have removed it since.
+    const before = this.#found.get(key);
+    const finding = before === undefined ? engine.ready(slot, asking) : before.then(() => engine.ready(slot, asking));
+    engine.occupy(slot, label);
+    this.#found.set(key, finding);
+    const leave = () => { if (this.#found.get(key) === finding) this.#leave(slot); };
+    finding.then((gotten) => { if ('kind' in gotten) leave(); }, leave);
     const gotten = await finding;
     if ('kind' in gotten) {
       if (gotten.gone === 'moved') throw new ClusterError('CLUSTER_MOVED', `session ${shortName(key)} goes on under another id`);
@@ -64,7 +65,10 @@ export class Standalone {
       return;
     }
     const gotten = await this.#found.get(key);
-    if (gotten === undefined || 'kind' in gotten || slot.held !== gotten) throw this.#fenced(key);
+    if (gotten === undefined || 'kind' in gotten || slot.held !== gotten) {
+      if (gotten !== undefined) this.#leave(slot);
+      throw this.#fenced(key);
+    }
     try {
       await engine.send(slot, gotten, changeFrom(gotten.copy.attributes, session.attributes), session.lifetimeMs, engine.now() + STORE_TIMEOUT_MS, keep);
       if (keep) return;
