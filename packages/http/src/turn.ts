@@ -51,7 +51,6 @@ export class Turn implements Commit, Actions {
   #running: Promise<void> | undefined;
   /** Of `req.session = null`, which has nobody else to tell. */
   #failure: Error | undefined;
-  #cancelGrace: (() => void) | undefined;
   #used = false;
   #flushed = false;
   /** The present handle has been sent or released. */
@@ -154,7 +153,6 @@ export class Turn implements Commit, Actions {
 
   begin(): Promise<void> | undefined {
     this.#flushed = true;
-    this.#cancelGrace?.();
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     return this.#running === undefined ? this.#send() : this.#running.then(() => this.#send());
   }
@@ -204,9 +202,7 @@ export class Turn implements Commit, Actions {
     if (this.#flushed || this.#over) return;
     this.#left = true;
     this.#finding?.abort();
-    const handle = this.#handle;
-    if (handle === undefined) return;
-    this.#cancelGrace = this.site.clock.timer(() => { this.#giveUp(handle); }, LEFT_GRACE_MS);
+    this.site.clock.timer(() => { if (this.#handle !== undefined && !this.#flushed) this.#giveUp(this.#handle); }, LEFT_GRACE_MS);
   }
 
   save(): Promise<void> {

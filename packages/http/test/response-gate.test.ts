@@ -254,6 +254,18 @@ describe('back-pressure', () => {
     expect((await reply).body).toHaveLength(HELD_BYTES + 3);
   });
 
+  it('drain follows also where node takes everything at once, as it does for HEAD', async () => {
+    const store = new Store();
+    const { url } = await held(store, (_, res) => {
+      expect(res.write(Buffer.alloc(HELD_BYTES))).toBe(false);
+      res.once('drain', () => { res.end(); });
+    });
+    const reply = ask(url, { method: 'HEAD' });
+    await store.hasBegun.promise;
+    store.outcome.resolve();
+    expect((await reply).status).toBe(200);
+  });
+
   it('a piped source is paused and then goes on to its end', async () => {
     const store = new Store();
     const size = 4_000_000;
