@@ -192,6 +192,7 @@ export class Engine {
       next.admit();
       return;
     }
+    if (slot.claim !== undefined && isPlainTable(this.calls.table)) this.calls.table.giveUp(slot.key, slot.claim.grant);
     slot.claim = undefined;
     if (slot.held !== undefined && !this.keeps(slot.held.fromPeer)) {
       void this.#giveBack(slot);

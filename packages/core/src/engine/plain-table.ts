@@ -24,6 +24,9 @@ interface Locked {
 export class PlainTable implements SessionTable {
   readonly capabilities: StoreCapabilities = { delta: false, rollback: false, gone: 'unknown', durability: 'process' };
   readonly #locked = new Map<string, Locked>();
+  /** Finds that the store has not answered, by key, and the grant for which the session is wanted now. */
+  readonly #finds = new Map<string, { count: number; wanted: string | undefined }>();
+  readonly #releasing = new Map<string, Promise<void>>();
 
   constructor(private readonly store: ClusterStore, private readonly manager: Manager) {}
 
@@ -34,19 +37,47 @@ export class PlainTable implements SessionTable {
   stop(): Promise<void> { return this.store.stop(); }
 
   async acquire(key: string, claim: Claim): Promise<Acquired> {
+    await this.#releasing.get(key);
     const known = this.#locked.get(key);
     if (known?.claim.grant === claim.grant) return { kind: 'granted', record: recordOf(known) };
+    const finds = this.#finds.get(key) ?? { count: 0, wanted: claim.grant };
+    finds.count += 1;
+    finds.wanted = claim.grant;
+    this.#finds.set(key, finds);
+    let locked: Locked | undefined;
     try {
       const snapshot = await this.store.findSession(key, { waitMs: 0 });
       if (snapshot === undefined) return { kind: 'absent' };
-      const locked: Locked = { claim, version: 1, snapshot };
-      this.#locked.set(key, locked);
+      locked = { claim, version: 1, snapshot };
+      if (finds.wanted === claim.grant) this.#locked.set(key, locked);
       return { kind: 'granted', record: recordOf(locked) };
     } catch (error) {
       if (ClusterError.is(error, 'CLUSTER_LOCKED')) return { kind: 'busy', holder: SOMEBODY };
       if (ClusterError.is(error, 'CLUSTER_MOVED')) return { kind: 'absent', gone: 'moved' };
       throw error;
+    } finally {
+      finds.count -= 1;
+      if (finds.count === 0) {
+        this.#finds.delete(key);
+        // Answered after its request gave up: nobody else would give the lock back.
+        if (locked !== undefined && finds.wanted === undefined) this.#release(key, locked.snapshot);
+      }
     }
+  }
+
+  /** The request that asked under this grant waits no more; should the store lock the session for it after all, it is given back. */
+  giveUp(key: string, grant: string): void {
+    const finds = this.#finds.get(key);
+    if (finds?.wanted === grant) finds.wanted = undefined;
+    const locked = this.#locked.get(key);
+    if (locked?.claim.grant !== grant) return;
+    this.#locked.delete(key);
+    this.#release(key, locked.snapshot);
+  }
+
+  #release(key: string, snapshot: SessionSnapshot): void {
+    const released = this.#send(snapshot, false, false).then(() => undefined, () => undefined).finally(() => { this.#releasing.delete(key); });
+    this.#releasing.set(key, released);
   }
 
   async create(key: string, claim: Claim, write: Write, then: 'keep' | 'release'): Promise<'created' | 'exists'> {

@@ -1,0 +1,217 @@
+import { afterEach, describe, it, expect } from '@jest/globals';
+import { ClusterError, DistributedManager, type ClusterStore, type FindOptions, type SessionSnapshot } from '../src/index.js';
+import { Clock } from '../src/driver.js';
+import { found, increment } from './cluster.js';
+
+interface Row { snapshot: SessionSnapshot; holder: string | undefined }
+
+/** What a user's own store might share between its instances. */
+class Shared {
+  readonly rows = new Map<string, Row>();
+  readonly moved = new Set<string>();
+}
+
+class HandWritten implements ClusterStore {
+  calls: string[] = [];
+  fail: ((call: string) => Promise<void> | undefined) | undefined;
+  isStopped = false;
+
+  constructor(readonly instanceId: string, private readonly shared: Shared) {}
+
+  async start(): Promise<void> { await this.#called('start'); }
+  async stop(): Promise<void> {
+    this.isStopped = true;
+    for (const row of this.shared.rows.values()) if (row.holder === this.instanceId) row.holder = undefined;
+  }
+
+  async findSession(id: string, { waitMs }: FindOptions): Promise<SessionSnapshot | undefined> {
+    await this.#called(`find ${waitMs ?? 'for ever'}`);
+    if (this.shared.moved.has(id)) throw new ClusterError('CLUSTER_MOVED', 'moved');
+    const row = this.shared.rows.get(id);
+    if (row === undefined) return undefined;
+    if (row.holder !== undefined && row.holder !== this.instanceId) throw new ClusterError('CLUSTER_LOCKED', 'locked');
+    row.holder = this.instanceId;
+    return row.snapshot;
+  }
+
+  async sendSession(session: SessionSnapshot, { keep, isNew }: { readonly keep: boolean; readonly isNew: boolean }): Promise<void> {
+    await this.#called(keep ? 'send keep' : 'send');
+    const row = this.shared.rows.get(session.id);
+    if (isNew ? row !== undefined : row?.holder !== this.instanceId) throw new ClusterError('CLUSTER_FENCED', 'not yours');
+    this.shared.rows.set(session.id, { snapshot: session, holder: keep ? this.instanceId : undefined });
+  }
+
+  async removeSession(id: string, why: 'removed' | 'moved'): Promise<void> {
+    await this.#called(`remove ${why}`);
+    this.shared.rows.delete(id);
+    if (why === 'moved') this.shared.moved.add(id);
+  }
+
+  receiveSession(): void { return undefined; }
+
+  async #called(call: string): Promise<void> {
+    this.calls.push(call);
+    await this.fail?.(call);
+  }
+}
+
+class WithRead extends HandWritten {
+  readonly touched: string[] = [];
+  constructor(instanceId: string, private readonly space: Shared) { super(instanceId, space); }
+  async readSession(id: string): Promise<SessionSnapshot | undefined> {
+    this.calls.push('read');
+    return this.space.rows.get(id)?.snapshot;
+  }
+  async touchSessions(lifetimesMs: ReadonlyMap<string, number>): Promise<void> { this.touched.push(...lifetimesMs.keys()); }
+}
+
+const clock = Clock.manual();
+const managers: DistributedManager[] = [];
+
+function make(store: ClusterStore): DistributedManager {
+  const manager = new DistributedManager(store, { clock, lockTimeoutMs: 2_000, storeTimeoutMs: 500, affinity: 'keep' });
+  managers.push(manager);
+  return manager;
+}
+
+async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
+  let isSettled = false;
+  const settled = () => { isSettled = true; };
+  promise.then(settled, settled);
+  for (let passed = 0; passed <= ms; passed += 5) {
+    await clock.advance(passed === 0 ? 0 : 5);
+    if (isSettled) return promise;
+  }
+  throw new Error(`not settled within ${ms} ms`);
+}
+
+async function created(manager: DistributedManager): Promise<string> {
+  const session = manager.createSession();
+  session.set('n', 0);
+  await within(100, manager.sendSession(session));
+  return session.id;
+}
+
+afterEach(async () => {
+  for (const manager of managers.splice(0)) await within(10_000, manager.stop());
+});
+
+describe('a hand-written store', () => {
+  it('is started and stopped by its manager, gets digests for ids, and never waits', async () => {
+    const shared = new Shared();
+    const store = new HandWritten('a', shared);
+    const manager = make(store);
+    const id = await created(manager);
+    await within(100, manager.update(id, increment));
+    expect(store.calls).toEqual(['start', 'send', 'find 0', 'send']);
+    expect([...shared.rows.keys()].some((key) => key.includes(id))).toBe(false);
+    await within(100, manager.stop());
+    expect(store.isStopped).toBe(true);
+  });
+
+  it('keeps its lock only while a request of this instance follows', async () => {
+    const shared = new Shared();
+    const store = new HandWritten('a', shared);
+    const manager = make(store);
+    const id = await created(manager);
+    store.calls = [];
+    await within(100, Promise.all([1, 2, 3].map(() => manager.update(id, increment))));
+    expect(store.calls).toEqual(['find 0', 'send keep', 'send keep', 'send']);
+    expect([...shared.rows.values()].map(({ holder }) => holder)).toEqual([undefined]);
+    expect(manager.health().held).toBe(0);
+  });
+
+  it('loses no update between two managers', async () => {
+    const shared = new Shared();
+    const [a, b] = [make(new HandWritten('a', shared)), make(new HandWritten('b', shared))];
+    const id = await created(a);
+    await within(10_000, Promise.all(Array.from({ length: 20 }, (_, turn) => (turn % 2 === 0 ? a : b).update(id, increment, { waitMs: 9_000 }))));
+    expect((await found(within(100, a.findSession(id, { access: 'snapshot' })))).get('n')).toBe(20);
+  });
+
+  it('says that a session is locked elsewhere after polling for it', async () => {
+    const shared = new Shared();
+    const [a, b] = [make(new HandWritten('a', shared)), make(new HandWritten('b', shared))];
+    const id = await created(a);
+    const session = await found(within(10, a.findSession(id)));
+    await expect(within(2_100, b.findSession(id))).rejects.toMatchObject({ code: 'CLUSTER_LOCKED' });
+    await within(10, a.sendSession(session));
+    await within(10, b.update(id, increment));
+  });
+
+  it('is asked by find and release for a snapshot where it has no readSession, else by one read without a lock', async () => {
+    const shared = new Shared();
+    const [plain, reading] = [new HandWritten('a', shared), new WithRead('b', shared)];
+    const [a, b] = [make(plain), make(reading)];
+    const id = await created(a);
+    plain.calls = [];
+    expect((await found(within(10, a.findSession(id, { access: 'snapshot' })))).get('n')).toBe(0);
+    expect(plain.calls).toEqual(['find 0', 'send']);
+    const session = await found(within(10, a.findSession(id)));
+    expect((await found(within(10, b.findSession(id, { access: 'snapshot' })))).get('n')).toBe(0);
+    expect(reading.calls).toEqual(['start', 'read']);
+    await within(10, a.sendSession(session));
+  });
+
+  it('that fails in a send leaves the outcome unknown, and the copies are dropped', async () => {
+    const shared = new Shared();
+    const store = new HandWritten('a', shared);
+    const manager = make(store);
+    const id = await created(manager);
+    const session = await found(within(10, manager.findSession(id)));
+    increment(session);
+    store.fail = (call) => (call.startsWith('send') ? Promise.reject(new Error('connection lost')) : undefined);
+    store.calls = [];
+    await expect(within(100, manager.sendSession(session))).rejects.toMatchObject({ code: 'CLUSTER_UNKNOWN_OUTCOME' });
+    expect(store.calls).toEqual(['send']);
+    expect(manager.health().inMemory.bytes).toBe(0);
+    store.fail = undefined;
+    await within(100, manager.update(id, increment));
+  });
+
+  it('that fences has not stored', async () => {
+    const shared = new Shared();
+    const manager = make(new HandWritten('a', shared));
+    const id = await created(manager);
+    const session = await found(within(10, manager.findSession(id)));
+    increment(session);
+    for (const row of shared.rows.values()) row.holder = 'b';
+    await expect(within(100, manager.sendSession(session))).rejects.toMatchObject({ code: 'CLUSTER_FENCED' });
+  });
+
+  it('moves and removes', async () => {
+    const shared = new Shared();
+    const manager = make(new HandWritten('a', shared));
+    const id = await created(manager);
+    const moved = await within(10, manager.changeSessionId(await found(within(10, manager.findSession(id)))));
+    await within(10, manager.sendSession(moved));
+    await expect(within(10, manager.findSession(id))).rejects.toMatchObject({ code: 'CLUSTER_MOVED' });
+    expect(await within(10, manager.removeSession(moved.id))).toBe('confirmed');
+    expect(await within(10, manager.findSession(moved.id))).toBe(undefined);
+  });
+
+  it('whose find answers after its request gave up gets the lock back', async () => {
+    const shared = new Shared();
+    const store = new HandWritten('a', shared);
+    const [a, b] = [make(store), make(new HandWritten('b', shared))];
+    const id = await created(a);
+    let answer: () => void = () => undefined;
+    store.fail = (call) => (call.startsWith('find') ? new Promise<void>((resolve) => { answer = resolve; }) : undefined);
+    await expect(within(600, a.findSession(id, { waitMs: 0 }))).rejects.toMatchObject({ code: 'CLUSTER_UNAVAILABLE' });
+    store.fail = undefined;
+    answer();
+    await clock.advance(10);
+    await within(300, b.update(id, increment));
+  });
+
+  it('hears of touches where it wants to', async () => {
+    const shared = new Shared();
+    const store = new WithRead('a', shared);
+    const manager = make(store);
+    const id = await created(manager);
+    for (const row of shared.rows.values()) row.snapshot = { ...row.snapshot, idleMs: 70_000 };
+    await within(10, manager.findSession(id, { access: 'snapshot' }));
+    await clock.advance(1_000);
+    expect(store.touched.length).toBe(1);
+  });
+});
