@@ -10,7 +10,6 @@ import { Sweeper } from './sweeper.js';
 
 export interface FilesystemMapOptions {
   readonly directory: string;
-  readonly sweepIntervalMs: number;
   readonly allowNetworkMounts: boolean;
   readonly clock?: Clock;
   readonly disk?: Disk;
@@ -42,7 +41,7 @@ export class FilesystemMap implements SessionMap {
   }
 
   async start(context: DriverContext): Promise<void> {
-    const { directory, allowNetworkMounts, sweepIntervalMs, clock = Clock.system, disk = promises } = this.#options;
+    const { directory, allowNetworkMounts, clock = Clock.system, disk = promises } = this.#options;
     const place = await preparePlace(directory, context.context, allowNetworkMounts);
     const volume: Volume = {
       disk, making: place.making, unreadable: place.unreadable, settled: new Set([place.root]),
@@ -50,18 +49,14 @@ export class FilesystemMap implements SessionMap {
     };
     const signals = new Signals({ folder: place.sockets, context, clock, provesDeath: this.capabilities.gone === 'dead' });
     await signals.open();
-    const sweeper = new Sweeper({
-      leadership: new KeyFolder(volume, join(place.root, 'sweeper'), 'sweeper'), instanceId: context.instanceId,
-      place, clock, intervalMs: sweepIntervalMs, signals, sweep: (limit) => this.sweep(limit),
-    });
+    const leadership = new KeyFolder(volume, join(place.root, 'sweeper'), 'sweeper');
+    const sweeper = new Sweeper({ leadership, instanceId: context.instanceId, place, clock, signals });
     this.#running = { place, volume, signals, sweeper };
-    sweeper.start();
   }
 
   async stop(): Promise<void> {
     if (this.#running === undefined) return;
-    const { sweeper, signals } = this.#running;
-    await sweeper.stop();
+    const { signals } = this.#running;
     await signals.close();
     while (this.#pending.size > 0) await Promise.allSettled(this.#pending);
     this.#running = undefined;
@@ -88,7 +83,15 @@ export class FilesystemMap implements SessionMap {
     return this.#started().signals.signal(instanceId, message);
   }
 
+  /** Clears expired keys away, and what dead processes left; one instance does, the others find nothing to do. */
   async sweep(limit: number): Promise<number> {
+    const { sweeper } = this.#started();
+    if (!await sweeper.leads()) return 0;
+    await sweeper.clearRemains();
+    return this.#sweepKeys(limit);
+  }
+
+  async #sweepKeys(limit: number): Promise<number> {
     let swept = 0;
     let looks = 0;
     const shards = await this.#shards();

@@ -1,4 +1,4 @@
-import { Clock, milliseconds, name, type OptionSpec, type OptionSpecs, type ResolvedOptions } from '@cluster/core/driver';
+import { Clock, name, type OptionSpec, type OptionSpecs, type ResolvedOptions } from '@cluster/core/driver';
 
 /** The options of a filesystem store. */
 export const filesystemStoreOptions = {
@@ -8,7 +8,6 @@ export const filesystemStoreOptions = {
     meaning: 'Where the sessions are kept; made if it is not there. On a local disk, the same for all instances.',
   } satisfies OptionSpec<string | undefined> as OptionSpec<string | undefined>,
   instanceId: name(undefined, 'Name of this instance in locks and signals. Default: a random one.'),
-  sweepIntervalMs: milliseconds(60_000, 'How often one of the instances clears away expired sessions, give or take a quarter.', 10),
   allowNetworkMounts: {
     default: false, expected: 'true or false', accepts: (value) => typeof value === 'boolean',
     meaning: 'Accepts a file system that several hosts could share (NFS, SMB, FUSE, 9p, virtiofs …). '

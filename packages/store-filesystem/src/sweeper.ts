@@ -6,7 +6,8 @@ import type { Place } from './place.js';
 import { expiresMsOf } from './revision.js';
 import type { Signals } from './signals.js';
 
-const MAX_SWEPT = 1_000;
+// Core has each instance sweep about once a minute.
+const LEADS_FOR_MS = 180_000;
 
 export interface SweeperOptions {
   /** The key whose content names the instance that sweeps. */
@@ -14,63 +15,31 @@ export interface SweeperOptions {
   readonly instanceId: string;
   readonly place: Place;
   readonly clock: Clock;
-  readonly intervalMs: number;
   readonly signals: Signals;
-  readonly sweep: (limit: number) => Promise<number>;
 }
 
 /**
- * Clears away, from time to time, what has expired and what dead processes left. One instance does it at a time, until it
- * dies or stays silent for three rounds; two at once would be harmless.
+ * Which instance clears away what has expired and what dead processes left. One does it at a time, until it dies or stays
+ * silent for three rounds; two at once would be harmless.
  */
 export class Sweeper {
   readonly #options: SweeperOptions;
-  #cancel: (() => void) | undefined;
-  #round: Promise<void> = Promise.resolve();
-  #stopped = false;
-  #warned = false;
 
   constructor(options: SweeperOptions) {
     this.#options = options;
   }
 
-  start(): void {
-    const { clock, intervalMs } = this.#options;
-    const jitter = 0.75 + parseInt(clock.randomHex(2), 16) / 0x1_ffff;
-    this.#cancel = clock.timer(() => {
-      this.#round = this.#tryRound().finally(() => { if (!this.#stopped) this.start(); });
-    }, intervalMs * jitter);
-  }
-
-  async stop(): Promise<void> {
-    this.#stopped = true;
-    this.#cancel?.();
-    await this.#round;
-  }
-
-  /** What one round does, if it is this instance's turn; resolves to how many expired keys it removed. */
-  async round(): Promise<number> {
-    if (!(await this.#lead())) return 0;
+  /** What processes left that died in the middle of something. */
+  async clearRemains(): Promise<void> {
     await this.#clearMaking();
     await this.#options.signals.clear();
-    return this.#options.sweep(MAX_SWEPT);
   }
 
-  async #tryRound(): Promise<void> {
-    try {
-      await this.round();
-      this.#warned = false;
-    } catch (error) {
-      // The next round tries again; who uses the store meets the same trouble with an answer to give.
-      if (!this.#warned) process.emitWarning(`FilesystemStore: sweeping failed: ${String(error)}`, 'ClusterWarning');
-      this.#warned = true;
-    }
-  }
-
-  async #lead(): Promise<boolean> {
-    const { leadership, instanceId, clock, intervalMs, signals } = this.#options;
+  /** Whether it is this instance's to sweep, now and for the next rounds. */
+  async leads(): Promise<boolean> {
+    const { leadership, instanceId, clock, signals } = this.#options;
     const { record } = await leadership.newest();
-    const expiresMs = clock.wallMs() + 3 * intervalMs;
+    const expiresMs = clock.wallMs() + LEADS_FOR_MS;
     if (record === undefined) return (await leadership.create(instanceId, expiresMs)) !== undefined;
     const isFree = record.value === instanceId || expiresMsOf(record.revision.id) <= clock.wallMs() || (await signals.isGone(record.value));
     return isFree && (await leadership.append(record.revision, instanceId, expiresMs)) !== undefined;

@@ -10,7 +10,7 @@ const directory = mkdtempSync(join(tmpdir(), 'store-filesystem-'));
 const register = join(import.meta.dirname, '../../../scripts/ts-register.mjs');
 
 testDriver({ describe, it }, {
-  open: () => new FilesystemMap({ directory, sweepIntervalMs: 60_000, allowNetworkMounts: false }),
+  open: () => new FilesystemMap({ directory, allowNetworkMounts: false }),
   erase: async () => {
     for (const context of await readdir(directory)) await rm(join(directory, context), { recursive: true });
   },

@@ -30,7 +30,7 @@ const unsynced: Disk = {
 
 async function costsOf(title: string, directory: string, disk: Disk): Promise<void> {
   console.log(title);
-  const map = new FilesystemMap({ directory, sweepIntervalMs: 3_600_000, allowNetworkMounts: false, disk });
+  const map = new FilesystemMap({ directory, allowNetworkMounts: false, disk });
   await map.start({ context: 'costs', instanceId: 'a', receive: () => undefined, listening: () => undefined });
   await measured('  first revision of a key', (round) => map.compareAndSet(key(round), undefined, entry));
   let revision = await map.compareAndSet(key(ROUNDS), undefined, entry);

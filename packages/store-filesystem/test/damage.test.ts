@@ -50,7 +50,7 @@ describe('a file that cannot be read', () => {
 
   beforeEach(async () => {
     directory = await temporaryFolder();
-    map = new FilesystemMap({ directory, sweepIntervalMs: 600_000, allowNetworkMounts: false });
+    map = new FilesystemMap({ directory, allowNetworkMounts: false });
     await map.start({ context: 'shop', instanceId: 'a', receive: () => undefined, listening: () => undefined });
     const created = await map.compareAndSet(key, undefined, { value: 'one', lifetimeMs: 600_000 });
     held = await map.compareAndSet(key, created, { value: 'two', lifetimeMs: 600_000 }) ?? '';

@@ -53,7 +53,7 @@ beforeEach(async () => {
   directory = await temporaryFolder();
   calls = [];
   failing = undefined;
-  map = new FilesystemMap({ directory, sweepIntervalMs: 600_000, allowNetworkMounts: false, disk: noted });
+  map = new FilesystemMap({ directory, allowNetworkMounts: false, disk: noted });
   await map.start({ context: 'shop', instanceId: 'a', receive: () => undefined, listening: () => undefined });
 });
 afterEach(async () => {

@@ -13,15 +13,14 @@ afterEach(() => removeFolder(directory));
 
 describe('the options', () => {
   it('are refused all at once, each with what was expected and found', () => {
-    const options = { directory: '', instanceId: 'no spaces', sweepIntervalMs: 1.5, allowNetworkMounts: 'yes', path: '/tmp' };
+    const options = { directory: '', instanceId: 'no spaces', allowNetworkMounts: 'yes', path: '/tmp' };
     // What a caller without types could pass.
     expect(() => new FilesystemStore(options as unknown as { directory: string })).toThrow(expect.objectContaining({
       code: 'CLUSTER_BAD_OPTION',
       message: "FilesystemStore: directory: expected the path of a folder, found ''; "
         + "instanceId: expected 1 to 64 of the characters A-Z a-z 0-9 _ -, found 'no spaces'; "
-        + 'sweepIntervalMs: expected a whole number of ms from 10 to 2147483647, found 1.5; '
         + "allowNetworkMounts: expected true or false, found 'yes'; "
-        + 'path: no such option; known are directory, instanceId, sweepIntervalMs, allowNetworkMounts, clock',
+        + 'path: no such option; known are directory, instanceId, allowNetworkMounts, clock',
     }));
   });
 

@@ -16,7 +16,7 @@ afterEach(async () => {
 });
 
 async function open(): Promise<FilesystemMap> {
-  const map = new FilesystemMap({ directory, sweepIntervalMs: 600_000, allowNetworkMounts: false });
+  const map = new FilesystemMap({ directory, allowNetworkMounts: false });
   await map.start({ context: 'shop', instanceId: 'witness', receive: () => undefined, listening: () => undefined });
   return map;
 }

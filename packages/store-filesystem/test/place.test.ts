@@ -14,7 +14,7 @@ afterEach(() => removeFolder(folder));
 const prepare = (directory: string) => preparePlace(directory, 'shop', false);
 
 async function started(directory: string): Promise<FilesystemMap> {
-  const map = new FilesystemMap({ directory, sweepIntervalMs: 600_000, allowNetworkMounts: false });
+  const map = new FilesystemMap({ directory, allowNetworkMounts: false });
   await map.start({ context: 'shop', instanceId: 'a', receive: () => undefined, listening: () => undefined });
   return map;
 }

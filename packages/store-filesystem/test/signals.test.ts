@@ -17,7 +17,7 @@ afterEach(async () => {
 });
 
 async function open(instanceId: string, { received = [] as string[], heard = [] as boolean[], allowNetworkMounts = false, at = directory } = {}) {
-  const map = new FilesystemMap({ directory: at, sweepIntervalMs: 600_000, allowNetworkMounts });
+  const map = new FilesystemMap({ directory: at, allowNetworkMounts });
   maps.push(map);
   await map.start({
     context: 'shop', instanceId, receive: (message) => { received.push(message); }, listening: (up) => { heard.push(up); },
@@ -26,7 +26,7 @@ async function open(instanceId: string, { received = [] as string[], heard = [] 
 }
 
 async function child(instanceId: string, ...more: string[]) {
-  const process = new Child('instance.ts', directory, instanceId, '600000', ...more);
+  const process = new Child('instance.ts', directory, instanceId, ...more);
   await process.line('ready');
   return process;
 }

@@ -5,7 +5,6 @@ import { Clock, type ManualClock } from '@cluster/core/driver';
 import { FilesystemMap } from '../src/filesystem-map.js';
 import { Child, removeFolder, temporaryFolder } from './processes.js';
 
-const INTERVAL_MS = 10_000;
 let directory: string;
 let clock: ManualClock;
 let maps: FilesystemMap[];
@@ -22,7 +21,7 @@ afterEach(async () => {
 });
 
 async function open(instanceId: string): Promise<FilesystemMap> {
-  const map = new FilesystemMap({ directory, sweepIntervalMs: INTERVAL_MS, allowNetworkMounts: false, clock });
+  const map = new FilesystemMap({ directory, allowNetworkMounts: false, clock });
   maps.push(map);
   await map.start({ context: 'shop', instanceId, receive: () => undefined, listening: () => undefined });
   return map;
@@ -34,14 +33,11 @@ async function filesBelow(folder: string): Promise<number> {
   return entries?.filter((entry) => entry.isFile()).length ?? Infinity;
 }
 
-/** Lets rounds come due until `is` holds; the disk answers in real time. */
-async function until(is: () => Promise<boolean>, stepMs = INTERVAL_MS / 4): Promise<void> {
-  for (let step = 0; step < 400; step++) {
-    if (await is()) return;
-    await clock.advance(stepMs);
-    await new Promise((resolve) => { setTimeout(resolve, 5); });
-  }
-  throw new Error('not within 400 steps');
+/** Sweeps with every map until nothing is left to do; the disk answers in real time. */
+async function sweepAll(): Promise<number> {
+  let swept = 0;
+  for (const map of maps) swept += await map.sweep(1_000);
+  return swept;
 }
 
 const put = (map: FilesystemMap, key: string, lifetimeMs: number) => map.compareAndSet(key, undefined, { value: key, lifetimeMs });
@@ -71,7 +67,7 @@ describe('expiry', () => {
 });
 
 describe('sweeping', () => {
-  it('comes by itself, removes what expired, folders too, and nothing that lives', async () => {
+  it('removes what expired, folders too, and nothing that lives', async () => {
     const map = await open('a');
     for (let index = 0; index < 20; index++) await put(map, `dies.${index}`, 1_000);
     await put(map, 'lives', 10_000_000);
@@ -80,7 +76,9 @@ describe('sweeping', () => {
       return (await Promise.all(shards.map((shard) => readdir(join(directory, 'shop/keys', shard))))).flat();
     };
     expect(await folders()).toHaveLength(21);
-    await until(async () => (await folders()).length === 1);
+    expect(await sweepAll()).toBe(0);
+    await clock.advance(1_000);
+    expect(await sweepAll()).toBe(20);
     expect(await folders()).toEqual(['lives']);
     expect(await names(map)).toEqual(['lives']);
   });
@@ -92,14 +90,23 @@ describe('sweeping', () => {
     expect([await map.sweep(3), await map.sweep(3), await map.sweep(3)]).toEqual([3, 3, 1]);
   });
 
-  it('is done by one instance, and by another one once that is silent for three rounds', async () => {
-    const a = await open('a');
+  it('is done by one instance, and by another one once that has stopped or is silent for three rounds', async () => {
+    const [a, b] = [await open('a'), await open('b')];
     await put(a, 'first', 1_000);
-    await until(async () => await keyFiles() === 0);
-    const b = await open('b');
-    await a.stop();
-    await put(b, 'second', 1_000);
-    await until(async () => await keyFiles() === 0);
+    await clock.advance(1_000);
+    expect(await a.sweep(1_000)).toBe(1);
+    await put(a, 'second', 1_000);
+    await clock.advance(1_000);
+    expect([await b.sweep(1_000), await a.sweep(1_000)]).toEqual([0, 1]);
+    await put(a, 'third', 1_000);
+    await clock.advance(179_999);
+    expect(await b.sweep(1_000)).toBe(0);
+    await clock.advance(1);
+    expect(await b.sweep(1_000)).toBe(1);
+    await put(a, 'fourth', 1_000);
+    await b.stop();
+    await clock.advance(1_000);
+    expect(await a.sweep(1_000)).toBe(1);
   });
 
   it('removes first revisions whose writer died, no younger ones, and sockets that never listened', async () => {
@@ -110,16 +117,16 @@ describe('sweeping', () => {
     await writeFile(join(making, 'old/body'), 'x');
     await writeFile(join(directory, 'shop/sockets/.draft'), '');
     for (const path of [join(making, 'old'), join(directory, 'shop/sockets/.draft')]) await utimes(path, old, old);
-    await until(async () => (await readdir(making)).length === 1);
+    await sweepAll();
     expect(await readdir(making)).toEqual(['young']);
-    await until(async () => (await readdir(join(directory, 'shop/sockets'))).length === 1);
+    expect(await readdir(join(directory, 'shop/sockets'))).toHaveLength(1);
   });
 });
 
 describe('when the sweeping process is killed', () => {
-  it('another one takes over at its next round', async () => {
+  it('another one takes over when it sweeps next', async () => {
     clock = Clock.manual(Date.now());
-    const leader = new Child('instance.ts', directory, 'leader', '50');
+    const leader = new Child('instance.ts', directory, 'leader');
     await leader.line('ready');
     const map = await open('b');
     await put(map, 'first', 1);
@@ -133,7 +140,7 @@ describe('when the sweeping process is killed', () => {
     // By this clock the leader's claim lasts for a minute more.
     clock.jumpWall(-60_000);
     await put(map, 'second', 1);
-    await clock.advance(INTERVAL_MS * 1.25);
-    await real(async () => await keyFiles() === 0);
+    await clock.advance(1);
+    expect(await map.sweep(1_000)).toBe(1);
   }, 30_000);
 });

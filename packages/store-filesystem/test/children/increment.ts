@@ -3,7 +3,7 @@ import { FilesystemMap } from '../../src/filesystem-map.js';
 
 // increment <directory> <instance> <key> <times>: prints how many increments were acknowledged and how many have an unknown outcome.
 const [directory = '', instanceId = '', key = '', times = ''] = process.argv.slice(2);
-const map = new FilesystemMap({ directory, sweepIntervalMs: 60_000, allowNetworkMounts: false });
+const map = new FilesystemMap({ directory, allowNetworkMounts: false });
 
 async function increment(): Promise<'done' | 'unknown'> {
   for (;;) {

@@ -5,7 +5,7 @@ import { fatalDisk } from './fatal-disk.js';
 // put-and-die <directory> <key> <puts before> <call that kills>: writes each acknowledged value to stdout, then how many calls the last put took.
 const [directory = '', key = '', before = '', fatalCall = ''] = process.argv.slice(2);
 const { disk, arm, calls } = fatalDisk();
-const map = new FilesystemMap({ directory, sweepIntervalMs: 60_000, allowNetworkMounts: false, disk });
+const map = new FilesystemMap({ directory, allowNetworkMounts: false, disk });
 
 async function main(): Promise<void> {
   await map.start({ context: 'shop', instanceId: 'dying', receive: () => undefined, listening: () => undefined });
