@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import { ClusterError } from './errors.js';
 
 const ID_BYTES = 24;
@@ -9,7 +9,7 @@ const MAX_ID_LENGTH = 512;
 export const newSessionId = (): string => randomBytes(ID_BYTES).toString('base64url');
 
 /** SHA-256 of an id, as 64 hex digits: what is stored, so that who reads the store cannot take a session over. */
-export const digestOf = (id: string): string => createHash('sha256').update(id).digest('hex');
+export const digestOf = (id: string): string => hash('sha256', id, 'hex');
 
 /** What events and messages call a session: 12 digits of its digest. */
 export const shortName = (key: string): string => key.slice(-64, -52);

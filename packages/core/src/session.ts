@@ -1,6 +1,7 @@
 import { inspect } from 'node:util';
 import type { Codec } from './codec.js';
 import type { Change, Encoded } from './drivers/session-table.js';
+import type { Turn } from './engine/turns.js';
 import { ClusterError } from './errors.js';
 
 /** Attributes of a session. Applications add theirs: `declare module '@cluster/core' { interface SessionData { cart: string[] } }`. */
@@ -52,6 +53,8 @@ const canMutate = (value: unknown) => typeof value === 'object' && value !== nul
 export class SessionState {
   [FACE]: object | undefined;
   [STORED]: boolean;
+  /** Of the manager that made the handle. A field, since a WeakMap would keep every request until a full collection. */
+  turn: Turn | undefined;
   /** Why the handle has ended; undefined while it goes on. */
   ended: string | undefined;
   keysSeen = false;

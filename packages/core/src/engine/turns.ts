@@ -13,6 +13,7 @@ import type { UnknownIds } from './unknown-ids.js';
 
 /** One request's use of a session, from find to send. */
 export interface Turn {
+  readonly owner: Turns;
   readonly key: string;
   readonly state: SessionState;
   readonly label: string | undefined;
@@ -31,7 +32,6 @@ const DONE = Promise.resolve();
 
 /** Begins and ends turns: what a handle shows, what is published, and when the lock is given on. */
 export class Turns {
-  readonly #turns = new WeakMap<SessionState, Turn>();
   readonly #exclusive = new Set<Turn>();
   readonly finding: Finding;
   readonly lifetimes: Lifetimes;
@@ -55,21 +55,21 @@ export class Turns {
   create(): Session {
     const id = newSessionId();
     const state = new SessionState(id, true, this.options.codec);
-    this.#turns.set(state, { key: this.keyOf(id), state, label: undefined, access: 'new', place: undefined, isSending: false });
+    state.turn = { owner: this, key: this.keyOf(id), state, label: undefined, access: 'new', place: undefined, isSending: false };
     return handleOf(state);
   }
 
   openExclusive(id: string, { slot, held }: Place, label: string | undefined, content = held.copy.attributes): Session {
     const state = new SessionState(id, false, this.options.codec, content);
-    const turn: Turn = { key: slot.key, state, label, access: 'exclusive', place: undefined, isSending: false };
-    this.#turns.set(state, turn);
+    const turn: Turn = { owner: this, key: slot.key, state, label, access: 'exclusive', place: undefined, isSending: false };
+    state.turn = turn;
     this.#attach(turn, { slot, held });
     return handleOf(state);
   }
 
   openSnapshot(id: string, key: string, attributes: ReadonlyMap<string, Encoded>, label: string | undefined): Session {
     const state = new SessionState(id, false, this.options.codec, attributes);
-    this.#turns.set(state, { key, state, label, access: 'snapshot', place: undefined, isSending: false });
+    state.turn = { owner: this, key, state, label, access: 'snapshot', place: undefined, isSending: false };
     return handleOf(state);
   }
 
@@ -169,8 +169,8 @@ export class Turns {
 
   /** @throws ClusterError CLUSTER_BAD_OPTION for a handle of another manager */
   turnOf(state: SessionState): Turn {
-    const turn = this.#turns.get(state);
-    if (turn === undefined) throw new ClusterError('CLUSTER_BAD_OPTION', 'session: expected a handle of this manager, found one of another');
+    const { turn } = state;
+    if (turn?.owner !== this) throw new ClusterError('CLUSTER_BAD_OPTION', 'session: expected a handle of this manager, found one of another');
     return turn;
   }
 
