@@ -137,6 +137,14 @@ export class FaultyTable implements SessionTable {
     else this.#always.set(method, fate);
   }
 
+  /** From now on it behaves. */
+  behave(): void {
+    this.#fates.clear();
+    this.#always.clear();
+    this.isDeaf = false;
+    this.answersSignals = undefined;
+  }
+
   /** Calls for sessions since the last look; signals, beats and lapses left out. */
   took(): string {
     const calls = this.calls.filter((call) => !['beat', 'signal', 'lapse', 'touch'].includes(call)).join(' ');
@@ -278,7 +286,7 @@ export class Cluster {
 
   async stop(): Promise<void> {
     for (const { manager, table } of this.instances) {
-      for (const method of ALL) table.always(method, undefined);
+      table.behave();
       await this.within(60_000, manager.stop().catch(() => undefined));
     }
   }

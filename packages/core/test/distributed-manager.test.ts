@@ -318,7 +318,7 @@ it('a store that refuses everything or hangs leaves no request without an answer
     expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected', 'rejected', 'rejected']);
     for (const outcome of outcomes) expect(Reflect.get(Reflect.get(outcome, 'reason') as object, 'code')).toMatch(/UNAVAILABLE|UNKNOWN_OUTCOME|LOCKED/);
   }
-  for (const method of ['acquire', 'create', 'commit', 'remove', 'read', 'touch', 'beat', 'lapse', 'signal'] as const) a.table.always(method, undefined);
+  a.table.behave();
   await cluster.within(5_000, a.manager.update(id, increment));
   expect(await cluster.stored(id)).toEqual({ n: 1 });
 });

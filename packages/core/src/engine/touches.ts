@@ -59,10 +59,10 @@ export class Touches {
     try {
       const gone = await this.engine.calls.touch(lifetimes);
       for (const key of gone) {
-        if (key === this.#kept?.key) await this.#kept.renew();
         const slot = this.engine.slots.get(key);
         if (slot !== undefined) this.engine.dropRemoved(slot);
       }
+      if (this.#kept !== undefined && gone.has(this.#kept.key)) await this.#kept.renew();
     } catch (cause) {
       for (const [key, lifetimeMs] of lifetimes) if (!this.#isStopped) this.add(key, lifetimeMs);
       this.engine.events.emit('warning', { message: `${lifetimes.size} sessions could not be touched; trying again`, cause });
