@@ -1,5 +1,5 @@
 import { describe, it, expect } from '@jest/globals';
-import { DistributedManager, MemoryStore, type ClusterError, type SessionSnapshot } from '../src/index.js';
+import { ClusterError, DistributedManager, MemoryStore, type SessionSnapshot } from '../src/index.js';
 import { Clock, ClusterStoreBase } from '../src/driver.js';
 
 const clock = Clock.manual();
@@ -15,7 +15,7 @@ async function pair(): Promise<[MemoryStore, MemoryStore]> {
 }
 
 const fresh = (id: string, n = 0): SessionSnapshot => ({ id, attributes: new Map([['n', String(n)]]), ageMs: 0, idleMs: 0, lifetimeMs: 60_000 });
-const code = (promise: Promise<unknown>): Promise<string> => promise.then(() => 'resolved', (error: ClusterError) => error.code);
+const code = (promise: Promise<unknown>): Promise<string> => promise.then(() => 'resolved', (error: unknown) => (ClusterError.is(error) ? error.code : String(error)));
 const add = (session: SessionSnapshot | undefined): SessionSnapshot => {
   if (session === undefined) throw new Error('expected a session');
   return { ...session, attributes: new Map([['n', String(Number(session.attributes.get('n')) + 1)]]) };

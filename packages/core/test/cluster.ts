@@ -266,13 +266,13 @@ export class Cluster {
 
   /** Moves time on until the promise settles, at most that far. */
   async within<T>(ms: number, promise: Promise<T>): Promise<T> {
-    let isSettled = false;
-    const settled = () => { isSettled = true; };
+    const state = { isSettled: false };
+    const settled = () => { state.isSettled = true; };
     promise.then(settled, settled);
     const end = this.clock.monotonicMs() + ms;
     await this.clock.advance(0);
-    while (!isSettled && this.clock.monotonicMs() < end) await this.clock.advance(Math.min(5, end - this.clock.monotonicMs()));
-    if (!isSettled) throw new Error(`not settled within ${ms} ms`);
+    while (!state.isSettled && this.clock.monotonicMs() < end) await this.clock.advance(Math.min(5, end - this.clock.monotonicMs()));
+    if (!state.isSettled) throw new Error(`not settled within ${ms} ms`);
     return promise;
   }
 

@@ -292,9 +292,9 @@ it('two managers over memory stores that share a space lose no update', async ()
   session.set('n', 0);
   await a.sendSession(session);
   const updates = Promise.all(Array.from({ length: 60 }, (_, turn) => (turn % 2 === 0 ? a : b).update(session.id, increment)));
-  let isDone = false;
-  void updates.then(() => { isDone = true; });
-  for (let ms = 0; !isDone && ms < 5_000; ms += 1) await clock.advance(1);
+  const state = { isDone: false };
+  void updates.then(() => { state.isDone = true; });
+  for (let ms = 0; !state.isDone && ms < 5_000; ms += 1) await clock.advance(1);
   await updates;
   const result = await found(a.findSession(session.id, { access: 'snapshot' }));
   expect(result.get('n')).toBe(60);

@@ -75,12 +75,12 @@ function make(store: ClusterStore): DistributedManager {
 }
 
 async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
-  let isSettled = false;
-  const settled = () => { isSettled = true; };
+  const state = { isSettled: false };
+  const settled = () => { state.isSettled = true; };
   promise.then(settled, settled);
   for (let passed = 0; passed <= ms; passed += 5) {
     await clock.advance(passed === 0 ? 0 : 5);
-    if (isSettled) return promise;
+    if (state.isSettled) return promise;
   }
   throw new Error(`not settled within ${ms} ms`);
 }

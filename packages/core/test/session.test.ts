@@ -59,6 +59,7 @@ describe('a session handle', () => {
     // Libraries of the express-session kind do it this way.
     // eslint-disable-next-line no-prototype-builtins
     expect([session.hasOwnProperty('n'), session.hasOwnProperty('x')]).toEqual([true, false]);
+    // eslint-disable-next-line @typescript-eslint/no-base-to-string -- what a careless template makes of it
     expect(String(session)).toBe('[object Object]');
     expect(Object.keys(session)).toEqual(['n']);
     session.set('toString', 'mine');
@@ -108,7 +109,7 @@ describe('what changed', () => {
   };
 
   it('is nothing after reads, also of nested values', () => {
-    expect(changes((session) => { JSON.stringify(session); void (session.user as { name: string }).name; void session.missing; void ('n' in session); })).toBe(undefined);
+    expect(changes((session) => { JSON.stringify([session, (session.user as { name: string }).name, session.missing, 'n' in session]); })).toBe(undefined);
   });
 
   it('is nothing where the same value is written, or a new attribute is gone again', () => {

@@ -58,9 +58,10 @@ export class PlainTable implements SessionTable {
     } finally {
       finds.count -= 1;
       if (finds.count === 0) {
+        const isWanted = this.#finds.get(key)?.wanted !== undefined;
         this.#finds.delete(key);
         // Answered after its request gave up: nobody else would give the lock back.
-        if (locked !== undefined && finds.wanted === undefined) this.#release(key, locked.snapshot);
+        if (locked !== undefined && !isWanted) this.#release(key, locked.snapshot);
       }
     }
   }
