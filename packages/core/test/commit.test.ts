@@ -189,6 +189,29 @@ describe('a store that rolled back', () => {
     expect(await cluster.within(100, a.manager.findSession(id))).toBe(undefined);
   });
 
+  it('to another content than the one held gives the lock back once', async () => {
+    await begin({ affinity: 'release' });
+    const b = await cluster.add('b', { affinity: 'release' });
+    const first = cluster.space.save();
+    await cluster.within(100, b.manager.update(id, (session) => { session.set('n', 5); }));
+    await a.manager.sendSession(await found(cluster.within(100, a.manager.findSession(id))));
+    const taken = await found(cluster.within(100, a.manager.findSession(id)));
+    const second = cluster.space.save(); // A holds what B made
+    await cluster.within(100, a.manager.sendSession(taken));
+    cluster.space.rollBack(first);
+    await cluster.clock.advance(3_400);
+    const session = await found(cluster.within(100, a.manager.findSession(id)));
+    expect(session.get('n')).toBe(0);
+    cluster.space.rollBack(second);
+    await cluster.clock.advance(3_400);
+    a.table.calls = [];
+    await cluster.within(100, a.manager.sendSession(session));
+    await cluster.clock.advance(1);
+    expect(a.table.took()).toBe('acquire acquire commit');
+    expect(await cluster.holder(id)).toBe(undefined);
+    expect(await cluster.stored(id)).toEqual({ n: 5 });
+  });
+
   it('and has given the session to another grant meanwhile leaves no phantom behind', async () => {
     await begin();
     const b = await cluster.add('b');

@@ -235,7 +235,9 @@ export class Engine {
     const stays = goesOn || slot.queue.localCount > 0 || this.keeps(held.fromPeer);
     const then: Then = remote?.claim ?? (stays ? 'keep' : 'release');
     if (change === undefined && then === 'keep') return;
-    if (held.suspect && !await this.#commit.regrant(slot, held, lifetimeMs, deadlineMs) && change !== undefined) {
+    if (held.suspect && !await this.#commit.regrant(slot, held, lifetimeMs, deadlineMs)) {
+      // What the slot has by now, if anything, is another holding: whoever leaves the slot gives that on.
+      if (change === undefined) return;
       throw new ClusterError('CLUSTER_FENCED', `session ${shortName(slot.key)}: the store rolled back and the lock was lost; the change was not stored; retry the request`);
     }
     await this.#commit.publish(slot, held, change, lifetimeMs, then, deadlineMs);
@@ -261,7 +263,9 @@ export class Engine {
       }
       this.countMine();
       held.touchedMs = this.now() - record.idleMs;
-      if (record.stamp.grant === held.copy.stamp.grant && record.stamp.version === held.copy.stamp.version) return true;
+      held.lifetimeMs = record.lifetimeMs;
+      // The store may have rolled back while it answered.
+      if (!slot.held.suspect && record.stamp.grant === held.copy.stamp.grant && record.stamp.version === held.copy.stamp.version) return true;
       held.suspect = true;
     }
     return this.#commit.regrant(slot, held, held.lifetimeMs, deadlineMs);
