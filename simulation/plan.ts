@@ -1,0 +1,92 @@
+import type { StoreCapabilities } from '@cluster/core';
+import { Random } from './random.js';
+import { calm, type Weather } from './weather.js';
+
+export type StoreKind = 'table' | 'map' | 'memory';
+export type Workload = 'mixed' | 'login' | 'removal' | 'expiry' | 'handover' | 'rollback';
+export type RequestKind = 'post' | 'save' | 'look' | 'get' | 'write' | 'login' | 'remove' | 'release';
+export type Episode = 'pause' | 'suspend' | 'crash' | 'overlap' | 'outage' | 'partition' | 'restart' | 'storm' | 'rollback';
+
+/** Everything about a run that follows from its seed before anything happens. */
+export interface Plan {
+  readonly seed: number;
+  readonly store: StoreKind;
+  readonly workload: Workload;
+  readonly gone: StoreCapabilities['gone'];
+  /** Whether a map dates its entries. */
+  readonly hasClock: boolean;
+  readonly instances: number;
+  readonly sessions: number;
+  readonly clients: number;
+  readonly requests: number;
+  /** How likely a client comes back to the instance that it was on before. */
+  readonly sticky: number;
+  readonly mix: Readonly<Partial<Record<RequestKind, number>>>;
+  readonly options: {
+    readonly leaseMs: number; readonly readLeaseMs: number; readonly storeTimeoutMs: number; readonly lockTimeoutMs: number;
+    readonly idleTimeoutMs: number; readonly affinity: 'auto' | 'keep' | 'release'; readonly onConflict: 'merge' | 'error'; readonly maxWaiting: number;
+    readonly maxInMemory: { readonly sessions: number };
+  };
+  readonly weather: Weather;
+  readonly episodes: Readonly<Partial<Record<Episode, number>>>;
+  /** Mean time between two episodes; Infinity: none. */
+  readonly episodeEveryMs: number;
+  /** Clocks run at most so much faster or slower than the store's. */
+  readonly rateSpread: number;
+  readonly workMs: number;
+  readonly idleMs: number;
+}
+
+export type PlanChange = Partial<Omit<Plan, 'options' | 'weather'>> & { readonly options?: Partial<Plan['options']>; readonly weather?: Partial<Weather> };
+
+const MIXES: Readonly<Record<Workload, Plan['mix']>> = {
+  mixed: { post: 40, save: 6, look: 6, get: 30, write: 12, release: 4, remove: 2 },
+  login: { post: 30, get: 30, write: 8, login: 20, remove: 4 },
+  removal: { post: 35, get: 30, write: 10, remove: 15, login: 5 },
+  expiry: { post: 30, get: 40, write: 10, look: 10 },
+  handover: { post: 80, get: 15, look: 5 },
+  rollback: { post: 60, get: 30, look: 10 },
+};
+
+const EPISODES: Plan['episodes'] = { pause: 25, suspend: 8, crash: 15, overlap: 5, outage: 12, partition: 12, restart: 6, storm: 12 };
+
+/** Some faults often, most of them seldom: so that each run is about something. */
+function weatherOf(random: Random): Weather {
+  const rate = () => random.pick([0, 0, 0.002, 0.01, 0.05]);
+  return {
+    lost: rate() / 2, replyLost: rate(), late: rate(), twice: rate() * 2, repeated: rate(), slow: rate() * 2, refused: rate() / 4,
+    signalLost: random.pick([0, 0, 0.02, 0.2, 0.6]), signalTwice: rate() * 2, signalSlow: rate() * 2, signalDenied: random.pick([0, 0, 0, 0.05, 0.3]),
+    wayMs: random.pick([0.5, 2, 5, 15]), lateMs: random.pick([50, 500, 3_000]),
+  };
+}
+
+export function planOf(seed: number, requests: number, change: PlanChange = {}): Plan {
+  const random = new Random(seed);
+  const workload = change.workload ?? random.weighted<Workload>({ mixed: 40, login: 15, removal: 10, expiry: 8, handover: 12, rollback: 15 });
+  const store = change.store ?? random.weighted<StoreKind>(workload === 'rollback' ? { table: 70, map: 30 } : { table: 45, map: 35, memory: 20 });
+  const leaseMs = random.pick([1_000, 2_000, 4_000]);
+  const storeTimeoutMs = random.pick([200, 400]);
+  const instances = workload === 'handover' ? random.int(2, 20) : random.int(1, 6);
+  const isCalm = random.chance(0.15);
+  const wayMs = random.pick([0.5, 2, 5, 15]);
+  const weather = isCalm ? calm(wayMs, 50) : weatherOf(random);
+  const hasClock = store !== 'map' || random.chance(0.7);
+  const plan: Plan = {
+    seed, store, workload, hasClock, instances, requests,
+    gone: store === 'memory' ? 'dead' : random.pick(['dead', 'disconnected', 'unknown']),
+    sessions: random.int(1, 3), clients: Math.max(random.int(2, 8), workload === 'handover' ? instances + random.int(0, 10) : 0),
+    sticky: random.pick([0, 0.5, 0.9, 1]), mix: MIXES[workload],
+    options: {
+      leaseMs, storeTimeoutMs, readLeaseMs: random.pick([0, 100, 200, 200, 400]), lockTimeoutMs: leaseMs + 1_500 + random.int(0, 1_500),
+      idleTimeoutMs: workload === 'expiry' ? random.pick([400, 1_500, 4_000]) : 1_800_000,
+      affinity: random.pick(['auto', 'keep', 'keep', 'release']), onConflict: random.chance(0.8) ? 'merge' : 'error', maxWaiting: random.pick([3, 64, 64]),
+      maxInMemory: { sessions: random.pick([1, 1_000, 1_000]) },
+    },
+    weather,
+    episodes: { ...EPISODES, ...(workload === 'rollback' ? { rollback: 60 } : {}) },
+    episodeEveryMs: isCalm ? Infinity : random.pick([300, 1_000, 3_000]),
+    rateSpread: random.pick([0, 0.001, 0.05]), workMs: random.pick([1, 10, 40]), idleMs: random.pick([2, 30, 150]),
+  };
+  const { options, weather: changedWeather, ...rest } = change;
+  return { ...plan, ...rest, options: { ...plan.options, ...options }, weather: { ...plan.weather, ...changedWeather } };
+}

@@ -1,0 +1,113 @@
+import { createHash } from 'node:crypto';
+import { checkHistory, type HistoryOperation, type Scalar } from '@cluster/conformance';
+import type { Encoded, Stamp } from '@cluster/core/driver';
+import type { World } from './world.js';
+
+export type View = Record<string, Scalar>;
+
+/** A session as its clients know it: it keeps its name when its id changes. */
+export interface KnownSession {
+  readonly name: string;
+  readonly ids: string[];
+  /** Nobody asks for it any more. */
+  isOver: boolean;
+  /** By id: since when it is known to be gone for good. */
+  readonly goneNs: (number | undefined)[];
+  /** Since when the store has it no more, whatever memories still show. */
+  endedNs: number | undefined;
+  /** When it was last found, and whether somebody asked for its removal. */
+  usedMs: number;
+  isRemovalAsked: boolean;
+}
+
+export interface Violation { readonly check: string; readonly message: string }
+
+/** An operation that can still be completed. */
+export type Operation = { -readonly [K in keyof HistoryOperation]: HistoryOperation[K] };
+
+const MS_NS = 1e6;
+
+/** What clients and the store saw, and what is wrong with it. */
+export class Recorder {
+  readonly operations: Operation[] = [];
+  readonly violations: Violation[] = [];
+  readonly sessions: KnownSession[] = [];
+  /** By label: what became of a snapshot request's change. */
+  readonly conflicts = new Map<string, string>();
+  readonly #contentOfStamp = new Map<string, string>();
+  readonly #grantOfVersion = new Map<string, string>();
+  readonly #tokensStored = new Map<string, Set<string>>();
+  #lastNs = 0;
+  #tokens = 0;
+
+  constructor(private readonly world: World, private readonly mayRollBack: boolean) {}
+
+  /** A moment that is later than every other one. */
+  now(): number {
+    this.#lastNs = Math.max(this.#lastNs + 1, Math.round(this.world.nowMs * MS_NS));
+    return this.#lastNs;
+  }
+
+  /** A value that nobody else writes. */
+  token(): number { return (this.#tokens += 1); }
+
+  add(operation: Operation): Operation {
+    this.operations.push(operation);
+    return operation;
+  }
+
+  violation(check: string, message: string): void {
+    this.world.trace?.('!!!', `${check}: ${message}`);
+    this.violations.push({ check, message: `${this.world.nowMs.toFixed(2)}: ${message}` });
+  }
+
+  /** Each content that the store has at any time passes here. */
+  readonly stored = (key: string, stamp: Stamp, attributes: ReadonlyMap<string, Encoded>): void => {
+    if (!key.includes('.s.')) return;
+    const content = JSON.stringify([...attributes].sort(([a], [b]) => (a < b ? -1 : 1)));
+    const name = `${key} ${stamp.grant} ${stamp.version}`;
+    const before = this.#contentOfStamp.get(name);
+    if (before !== undefined && before !== content) this.violation('stamp', `one stamp names two contents of ${key.slice(-64, -58)}: ${before} and ${content}`);
+    this.#contentOfStamp.set(name, content);
+    if (!this.mayRollBack) this.#checkWriter(key, stamp);
+    let tokens = this.#tokensStored.get(key);
+    if (tokens === undefined) this.#tokensStored.set(key, tokens = new Set());
+    for (const [attribute, encoded] of attributes) tokens.add(`${attribute}=${tokenIn(encoded)}`);
+  };
+
+  /** Whether anything that the operation would have written was in the store at any time, under a known id. */
+  wasStored(session: KnownSession, { value }: HistoryOperation): boolean {
+    if (typeof value !== 'object' || value === null) return false;
+    return session.ids.some((id) => {
+      const tokens = this.#tokensStored.get(`default.s.${createHash('sha256').update(id).digest('hex')}`);
+      return tokens !== undefined && Object.entries(value).some(([name, token]) => token !== null && tokens.has(`${name}=${String(token)}`));
+    });
+  }
+
+  /** What the clients saw, checked as a whole. */
+  check(fromNs: number, mayExpire: boolean): void {
+    for (const session of this.sessions) {
+      const own = this.operations.filter(({ key }) => key === session.name);
+      for (const operation of own) {
+        if (operation.result === 'refused' && this.wasStored(session, operation)) {
+          this.violation('refused', `${session.name}: a change that was refused was stored: ${JSON.stringify(operation)}`);
+        }
+      }
+      const checked = own.filter((operation) => operation.call_ns >= fromNs);
+      if (mayExpire) checked.push({ client: 'time', call_ns: 0, key: session.name, op: 'write', value: null, result: 'unknown' });
+      // After a rollback it begins with whatever was left.
+      const first = fromNs > 0 ? checked.find(({ op, result }) => op === 'read' && result === 'ok')?.value ?? null : null;
+      for (const { message } of checkHistory(checked, { initial: first, maxSteps: 2_000_000 }).violations) this.violation('history', message);
+    }
+  }
+
+  #checkWriter(key: string, { grant, version }: Stamp): void {
+    const name = `${key} ${version}`;
+    const writer = this.#grantOfVersion.get(name);
+    if (writer !== undefined && writer !== grant) this.violation('writer', `version ${version} of ${key.slice(-64, -58)} has two writers: ${writer.slice(0, 6)} and ${grant.slice(0, 6)}`);
+    this.#grantOfVersion.set(name, grant);
+  }
+}
+
+/** Attributes are a number, or an object that has it. */
+const tokenIn = (encoded: Encoded): string => /-?\d+/.exec(String(encoded))?.[0] ?? '';

@@ -1,0 +1,87 @@
+import { Cluster, type Life, type Mutation } from './cluster.js';
+import { Clients } from './clients.js';
+import { Episodes } from './episodes.js';
+import { planOf, type PlanChange } from './plan.js';
+import { Random } from './random.js';
+import type { KnownSession, Operation, Violation } from './recorder.js';
+import { SimTurn } from './turn.js';
+import { World } from './world.js';
+
+export interface SimulationOptions {
+  /** How many requests the clients send. */
+  readonly requests?: number;
+  readonly change?: PlanChange;
+  readonly mutation?: Mutation;
+  /** Prints what happens, line by line. */
+  readonly print?: (line: string) => void;
+}
+
+export interface Outcome {
+  readonly seed: number;
+  readonly requests: number;
+  readonly operations: readonly Operation[];
+  readonly storeEvents: number;
+  readonly faults: Readonly<Record<string, number>>;
+  readonly violations: readonly Violation[];
+  /** Acknowledged changes that a rollback of the store took away. */
+  readonly lost: number;
+}
+
+const MOST_MS = 10_000_000;
+
+/** One run: everything in it follows from its seed. */
+export async function simulate(seed: number, { requests = 500, change = {}, mutation = {}, print }: SimulationOptions = {}): Promise<Outcome> {
+  const plan = planOf(seed, requests, change);
+  const world = new World(print);
+  const cluster = new Cluster(world, new Random(seed ^ 0x5eed), plan, mutation);
+  world.trace?.('plan', JSON.stringify(plan));
+  const clients = new Clients(cluster, mutation.forgetsReads ?? false);
+  const episodes = new Episodes(cluster);
+  for (let instance = 0; instance < plan.instances; instance += 1) cluster.bear(`i${instance}`);
+  const { recorder } = cluster;
+  try {
+    clients.start();
+    episodes.start();
+    await world.run(() => clients.areDone, MOST_MS);
+    episodes.stop();
+    await rest(world, plan.options.leaseMs * 2 + plan.weather.lateMs + plan.weather.wayMs * 50);
+    const endNs = recorder.now();
+    await everySession(cluster);
+    recorder.check(plan.workload === 'rollback' ? endNs : 0, plan.workload === 'expiry');
+  } catch (error) {
+    recorder.violation('run', String(error instanceof Error ? error.stack : error));
+  }
+  for (const life of [...cluster.lives]) cluster.kill(life);
+  return {
+    seed, requests: clients.requests, operations: recorder.operations, storeEvents: world.events, faults: cluster.faults.counts,
+    violations: recorder.violations, lost: 0,
+  };
+}
+
+async function rest(world: World, ms: number): Promise<void> {
+  let isOver = false;
+  world.after(ms, () => { isOver = true; });
+  await world.run(() => isOver, MOST_MS);
+}
+
+/** After the faults every session can be had again, by every instance, within the bounds. */
+async function everySession(cluster: Cluster): Promise<void> {
+  const { world, recorder } = cluster;
+  const known = recorder.sessions.filter(({ ids, isOver, endedNs }) => ids.length > 0 && !isOver && endedNs === undefined);
+  let open = 0;
+  const lives = cluster.running;
+  const visit = async (life: Life, session: KnownSession, label: string): Promise<void> => {
+    const turn = await SimTurn.find(cluster, life, session, 'exclusive', label, true);
+    turn?.write('b', false);
+    if (await turn?.send(false) === undefined || turn?.isAcknowledged === true) return;
+    recorder.violation('liveness', `${label}: ${session.name} cannot be changed, though nothing goes wrong any more`);
+  };
+  for (const session of known) {
+    for (const life of lives) {
+      open += 1;
+      const label = `last#${open}`;
+      visit(life, session, label).catch((error: unknown) => { recorder.violation('error', `${label}: ${String(error)}`); }).finally(() => { open -= 1; });
+    }
+  }
+  await world.run(() => open === 0, MOST_MS);
+}
