@@ -66,7 +66,8 @@ export class Standalone {
     }
     const gotten = await this.#found.get(key);
     if (gotten === undefined || 'kind' in gotten || slot.held !== gotten) {
-      if (gotten !== undefined) this.#leave(slot);
+      if (gotten === undefined) engine.slots.settle(slot);
+      else this.#leave(slot);
       throw this.#fenced(key);
     }
     try {
@@ -86,8 +87,10 @@ export class Standalone {
     if (answer.kind === 'removed' && answer.holder !== undefined && !this.#engine.lease.owns(answer.holder.incarnation)) {
       await this.#engine.revokes.confirm(key, answer.holder, STORE_TIMEOUT_MS);
     }
-    slot?.forget();
-    if (slot !== undefined && this.#found.has(key)) this.#leave(slot);
+    if (slot === undefined) return;
+    slot.forget();
+    if (this.#found.has(key)) this.#leave(slot);
+    else this.#engine.slots.settle(slot);
   }
 
   async read(id: string): Promise<SessionSnapshot | undefined> {
