@@ -101,11 +101,10 @@ export class Engine {
     }
     await this.#sweeper.stop();
     await this.touches.stop();
-    try {
-      await this.lease.stop();
-    } finally {
-      await this.calls.stop();
-    }
+    await this.lease.stop().catch((cause: unknown) => {
+      this.events.emit('warning', { message: 'the lease could not be ended; what this instance held is free when it lapses', cause });
+    });
+    await this.calls.stop();
   }
 
   /** Gives back what is idle, now and from now on. */

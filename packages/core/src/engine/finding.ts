@@ -74,7 +74,8 @@ export class Finding {
         slot.forget();
       } else {
         await this.lifetimes.touchHeld(gotten, key);
-        return { slot, held: gotten };
+        // The touch may have come too late: then the session is gone.
+        if (slot.held === gotten) return { slot, held: gotten };
       }
     } catch (error) {
       engine.leave(slot);
