@@ -6,7 +6,7 @@ const typed = {
   files: ['**/*.ts'],
   extends: [eslint.configs.recommended, tseslint.configs.strictTypeChecked],
   languageOptions: {
-    parserOptions: { project: ['tsconfig.test.json', 'examples/*/tsconfig.json', 'bench/tsconfig.json'], tsconfigRootDir: import.meta.dirname },
+    parserOptions: { project: ['tsconfig.test.json', 'examples/*/tsconfig.json', 'bench/tsconfig.json', 'simulation/tsconfig.json'], tsconfigRootDir: import.meta.dirname },
   },
   rules: {
     // A number in a text is read as it is meant; the rule stays for objects, which print as [object Object].

@@ -13,7 +13,7 @@ const totals = { passed: 0, failed: 0 };
 const isFolder = (entry) => entry.isDirectory();
 const foldersOf = (name) => existsSync(join(root, name))
   ? readdirSync(join(root, name), { withFileTypes: true }).filter(isFolder).map((entry) => `${name}/${entry.name}`) : [];
-const units = new Map([...foldersOf('packages'), ...foldersOf('examples')].map((folder) => [folder.split('/')[1], folder]));
+const units = new Map([...foldersOf('packages'), ...foldersOf('examples'), 'simulation'].map((folder) => [folder.split('/').at(-1), folder]));
 
 function node(...command) {
   const { status } = spawnSync(process.execPath, command, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
@@ -63,6 +63,7 @@ const everything = [
   ['architecture', () => jest(under('test/(architecture|commands|packages|public-names)'))],
   ['unit', () => jest(under('packages/'), `--testPathIgnorePatterns=${conformance}`)],
   ['conformance', () => jest(conformance)],
+  ['simulation', () => jest(under('simulation/'))],
   ['examples', () => {
     if (existsSync(join(root, shop))) ensureChromium({ mayInstall });
     jest(under('examples/'));
