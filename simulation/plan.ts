@@ -78,7 +78,7 @@ export function planOf(seed: number, requests: number, change: PlanChange = {}):
     sticky: random.pick([0, 0.5, 0.9, 1]), mix: MIXES[workload],
     options: {
       leaseMs, storeTimeoutMs, readLeaseMs: random.pick([0, 100, 200, 200, 400]), lockTimeoutMs: leaseMs + 1_500 + random.int(0, 1_500),
-      idleTimeoutMs: workload === 'expiry' ? random.pick([400, 1_500, 4_000]) : 1_800_000,
+      idleTimeoutMs: workload === 'expiry' ? random.pick([3_000, 6_000]) : 1_800_000,
       affinity: random.pick(['auto', 'keep', 'keep', 'release']), onConflict: random.chance(0.8) ? 'merge' : 'error', maxWaiting: random.pick([3, 64, 64]),
       maxInMemory: { sessions: random.pick([1, 1_000, 1_000]) },
     },

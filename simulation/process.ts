@@ -31,7 +31,7 @@ export class Process {
     this.death = new Promise((resolve) => { this.#die = resolve; });
     this.clock = {
       monotonicMs: () => this.#nowMs(),
-      wallMs: () => EPOCH_MS + this.wallSkewMs + this.#bornMs + this.#runMs(),
+      wallMs: () => EPOCH_MS + this.wallSkewMs + world.nowMs,
       timer: (callback, ms) => this.#timer(callback, ms),
       randomHex: (bytes) => random.hex(bytes),
     };

@@ -97,13 +97,18 @@ export class SimTurn {
   write(name: string, removes: boolean): void {
     const token = removes ? null : this.cluster.recorder.token();
     try {
-      if (token === null) this.session.delete(name);
-      else if (name !== 'c') this.session.set(name, token);
+      if (token === null) {
+        if (!this.session.delete(name)) {
+          // Nothing was removed: all that it says is that nothing was there.
+          this.view[name] = null;
+          return;
+        }
+      } else if (name !== 'c') this.session.set(name, token);
       else this.#writeInside(token);
       this.#change[name] = token;
     } catch (error) {
-      // Removed by force under the request; its send says so as well.
-      if (codeOf(error) !== 'CLUSTER_SESSION_ENDED' || !this.known.isRemovalAsked) throw error;
+      // Removed by force, or expired, under the request; its send says so as well.
+      if (codeOf(error) !== 'CLUSTER_SESSION_ENDED' || !(this.known.isRemovalAsked || this.cluster.plan.workload === 'expiry')) throw error;
     }
   }
 
@@ -207,7 +212,7 @@ export class SimTurn {
       operation.return_ns = recorder.now();
       if (operation.result !== 'fail') operation.result = code === 'CLUSTER_UNKNOWN_OUTCOME' ? 'unknown' : 'refused';
     }
-    const isLost = code === 'CLUSTER_FENCED' && this.access !== 'snapshot' && plan.workload !== 'rollback';
+    const isLost = code === 'CLUSTER_FENCED' && this.access !== 'snapshot' && plan.workload !== 'rollback' && plan.workload !== 'expiry';
     if (isLost && this.cluster.hasEnded(this.#incarnation) === false && !this.life.isRetired) {
       recorder.violation('lock', `${this.label}: it lost the lock of ${this.known.name}, and its instance has its lease`);
     }

@@ -128,7 +128,7 @@ export class DistributedManager implements Manager {
     const engine = this.#engine;
     const { storeTimeoutMs } = this.#options;
     const key = this.#keyOf(id);
-    const answer = await this.#turns.records.remove(key, undefined, 'removed', engine.now() + storeTimeoutMs).catch((error: unknown) => { throw unavailable(error); });
+    const answer = await this.#turns.records.remove(key, undefined, 'removed', engine.now() + storeTimeoutMs);
     const slot = engine.slots.get(key);
     if (slot !== undefined) engine.dropRemoved(slot);
     if (answer.kind === 'fenced') return 'moved';

@@ -79,13 +79,16 @@ export class Records {
     }
   }
 
-  /** Repeats an idempotent call while its outcome is unknown, until the deadline. */
+  /** Repeats an idempotent call while its outcome is unknown, until the deadline. A refusal says nothing about the calls before it. */
   async #insist<T>(deadlineMs: number, call: () => Promise<T>): Promise<T> {
     for (let first = true; ; first = false) {
       try {
         return await call();
       } catch (error) {
-        if ((refused(error) && first) || this.engine.isPlain || this.engine.now() >= deadlineMs) throw error;
+        if (refused(error) && first) throw error;
+        if (this.engine.isPlain || this.engine.now() >= deadlineMs) {
+          throw refused(error) ? new ClusterError('CLUSTER_UNKNOWN_OUTCOME', 'the store did not answer in time, then refused; what became of the call is not known', { cause: error }) : error;
+        }
         await pause(this.engine.clock, RETRY_MS);
       }
     }
