@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { checkHistory, type HistoryOperation, type Scalar } from '@cluster/conformance';
+import { checkHistory, type HistoryOperation } from '@cluster/conformance';
 import type { Encoded, Stamp } from '@cluster/core/driver';
 import type { World } from './world.js';
 
-export type View = Record<string, Scalar>;
+export type View = Record<string, string | number | boolean | null>;
 
 /** A session as its clients know it: it keeps its name when its id changes. */
 export interface KnownSession {
@@ -86,6 +86,7 @@ export class Recorder {
 
   /** What the clients saw, checked as a whole. */
   check(fromNs: number, mayExpire: boolean): void {
+    for (const operation of this.operations) this.#settle(operation);
     for (const session of this.sessions) {
       const own = this.operations.filter(({ key }) => key === session.name);
       for (const operation of own) {
@@ -99,6 +100,14 @@ export class Recorder {
       const first = fromNs > 0 ? checked.find(({ op, result }) => op === 'read' && result === 'ok')?.value ?? null : null;
       for (const { message } of checkHistory(checked, { initial: first, maxSteps: 2_000_000 }).violations) this.violation('history', message);
     }
+  }
+
+  /** A merged change counts from its commit, whatever was there; a dropped one never happened. */
+  #settle(operation: Operation): void {
+    const outcome = operation.op === 'cas' ? this.conflicts.get(String(operation.client)) : undefined;
+    const { expect } = operation;
+    if (outcome === 'merged' && typeof expect === 'object' && expect !== null) operation.expect = { $id: expect.$id ?? null };
+    if (outcome === 'dropped') operation.result = 'fail';
   }
 
   #checkWriter(key: string, { grant, version }: Stamp): void {
