@@ -3,7 +3,8 @@ import { checkHistory, type HistoryOperation } from '@cluster/conformance';
 import type { Encoded, Stamp } from '@cluster/core/driver';
 import type { World } from './world.js';
 
-export type View = Record<string, string | number | boolean | null>;
+export type Scalar = string | number | boolean | null;
+export type View = Record<string, Scalar>;
 
 /** A session as its clients know it: it keeps its name when its id changes. */
 export interface KnownSession {

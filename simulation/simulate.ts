@@ -73,7 +73,7 @@ async function everySession(cluster: Cluster): Promise<void> {
   const visit = async (life: Life, session: KnownSession, label: string): Promise<void> => {
     const turn = await SimTurn.find(cluster, life, session, 'exclusive', label, true);
     turn?.write('b', false);
-    if (await turn?.send(false) === undefined || turn?.isAcknowledged === true) return;
+    if (await turn?.send(false) === undefined || turn?.isAcknowledged === true || session.isRemovalAsked) return;
     recorder.violation('liveness', `${label}: ${session.name} cannot be changed, though nothing goes wrong any more`);
   };
   for (const session of known) {

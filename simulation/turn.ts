@@ -1,7 +1,6 @@
 import { ClusterError, type Session } from '@cluster/core';
-import type { Scalar } from '@cluster/conformance';
 import type { Cluster, Life } from './cluster.js';
-import type { KnownSession, Operation, View } from './recorder.js';
+import type { KnownSession, Operation, Scalar, View } from './recorder.js';
 
 const NAMES = ['a', 'b', 'c'] as const;
 /** What no request may end with, wherever it stood. */
@@ -73,7 +72,7 @@ export class SimTurn {
       return undefined;
     }
     const goneNs = known.goneNs[idIndex];
-    if (goneNs !== undefined && goneNs < callNs) recorder.violation('back', `${label}: ${known.name}.${idIndex} was gone, and is found again`);
+    if (goneNs !== undefined && goneNs < callNs && cluster.plan.workload !== 'rollback') recorder.violation('back', `${label}: ${known.name}.${idIndex} was gone, and is found again`);
     known.usedMs = Math.max(known.usedMs, calledMs);
     const turn = new SimTurn(cluster, life, known, idIndex, access, label, session, callNs, recorder.now());
     turn.view.$id = idIndex;
@@ -132,7 +131,7 @@ export class SimTurn {
     if (operation !== undefined) this.#done(operation);
     for (const [name, value] of Object.entries(change)) this.view[name] = value;
     const endedNs = this.known.endedNs ?? this.known.goneNs[this.idIndex] ?? Infinity;
-    if (operation?.result === 'ok' && endedNs < operation.call_ns) {
+    if (operation !== undefined && endedNs < operation.call_ns && recorder.conflicts.get(this.label) !== 'dropped') {
       recorder.violation('back', `${this.label}: a change of ${this.known.name}.${this.idIndex} was acknowledged after it was gone`);
     }
     return goesOn;
@@ -192,14 +191,6 @@ export class SimTurn {
     operation.result = 'ok';
     this.isAcknowledged = true;
     if (operation.expect === null) this.view.$id = 0;
-    this.#conflict(operation);
-  }
-
-  /** A merged change counts from its commit, whatever was there; a dropped one never happened. */
-  #conflict(operation: Operation): void {
-    const outcome = this.cluster.recorder.conflicts.get(this.label);
-    if (outcome === 'merged') operation.expect = { $id: this.idIndex };
-    if (outcome === 'dropped') operation.result = 'fail';
   }
 
   #failed(operation: Operation | undefined, error: unknown, what: string): void {
@@ -208,9 +199,8 @@ export class SimTurn {
     world.trace?.(this.life.process.name, `${this.label}: ${what} ended with ${String(error)}`);
     if (!END_CODES.has(code)) recorder.violation('error', `${this.label}: ${what} ended with ${String(error)}`);
     if (operation !== undefined) {
-      this.#conflict(operation);
-      operation.return_ns = recorder.now();
-      if (operation.result !== 'fail') operation.result = code === 'CLUSTER_UNKNOWN_OUTCOME' ? 'unknown' : 'refused';
+        operation.return_ns = recorder.now();
+      operation.result = code === 'CLUSTER_UNKNOWN_OUTCOME' ? 'unknown' : 'refused';
     }
     const isLost = code === 'CLUSTER_FENCED' && this.access !== 'snapshot' && plan.workload !== 'rollback' && plan.workload !== 'expiry';
     if (isLost && this.cluster.hasEnded(this.#incarnation) === false && !this.life.isRetired) {

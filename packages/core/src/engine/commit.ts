@@ -126,7 +126,8 @@ export class Commit {
         const { stamp } = answer.record;
         if (changed && stamp.grant === before.grant && stamp.version === base.version + 1) return 'done';
         if (stamp.grant === base.grant && stamp.version === base.version) return 'same';
-        if (stamp.version < base.version) return 'behind';
+        // Older, and its own: nobody has written since the store rolled back.
+        if (stamp.version < base.version && held.grants.has(stamp.grant)) return 'behind';
         slot.forget();
         engine.acquisition.hold(slot, claim, answer.record, false);
         return 'unknown';
@@ -146,6 +147,7 @@ export class Commit {
 
   #took(slot: Slot, held: Held, grant: string, content: ReadonlyMap<string, Encoded>, lifetimeMs: number): void {
     held.copy = copyOf({ grant, version: held.copy.stamp.version + 1 }, content);
+    held.grants.add(grant);
     held.touchedMs = this.engine.now();
     held.lifetimeMs = lifetimeMs;
   }

@@ -15,6 +15,8 @@ export interface Held {
   /** Changes when an unknown outcome is resolved by a new grant. */
   claim: Claim;
   copy: Copy;
+  /** Grants of the stamps that the content has had while it was held here: a rolled-back store that shows one has an older state of it. */
+  readonly grants: Set<string>;
   /** All times by the monotonic clock of this instance. */
   readonly createdMs: number;
   touchedMs: number;
