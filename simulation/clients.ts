@@ -61,7 +61,7 @@ export class Clients {
 
   #replace(place: number): KnownSession {
     const { recorder } = this.cluster;
-    const known: KnownSession = { name: `s${recorder.sessions.length}`, ids: [], isOver: false, goneNs: [], endedNs: undefined, usedMs: 0, isRemovalAsked: false };
+    const known: KnownSession = { name: `s${recorder.sessions.length}`, ids: [], isOver: false, goneNs: [], endedNs: undefined, removedNs: undefined, usedMs: 0, isRemovalAsked: false };
     recorder.sessions.push(known);
     this.#shared[place] = known;
     return known;
@@ -168,6 +168,7 @@ export class Clients {
       if (answer === 'confirmed') {
         operation.result = 'ok';
         known.goneNs[idIndex] ??= operation.return_ns;
+        known.removedNs = operation.return_ns;
         known.isOver = true;
       }
     } catch (error) {

@@ -51,12 +51,12 @@ const MIXES: Readonly<Record<Workload, Plan['mix']>> = {
 const EPISODES: Plan['episodes'] = { pause: 25, suspend: 8, crash: 15, overlap: 5, outage: 12, partition: 12, restart: 6, storm: 12 };
 
 /** Some faults often, most of them seldom: so that each run is about something. */
-function weatherOf(random: Random): Weather {
+function weatherOf(random: Random, wayMs: number): Weather {
   const rate = () => random.pick([0, 0, 0.002, 0.01, 0.05]);
   return {
     lost: rate() / 2, replyLost: rate(), late: rate(), twice: rate() * 2, repeated: rate(), slow: rate() * 2, refused: rate() / 4,
     signalLost: random.pick([0, 0, 0.02, 0.2, 0.6]), signalTwice: rate() * 2, signalSlow: rate() * 2, signalDenied: random.pick([0, 0, 0, 0.05, 0.3]),
-    wayMs: random.pick([0.5, 2, 5, 15]), lateMs: random.pick([50, 500, 3_000]),
+    wayMs, lateMs: random.pick([50, 500, 3_000]),
   };
 }
 
@@ -65,11 +65,12 @@ export function planOf(seed: number, requests: number, change: PlanChange = {}):
   const workload = change.workload ?? random.weighted<Workload>({ mixed: 40, login: 15, removal: 10, expiry: 8, handover: 12, rollback: 15 });
   const store = change.store ?? random.weighted<StoreKind>(workload === 'rollback' ? { table: 70, map: 30 } : { table: 45, map: 35, memory: 20 });
   const leaseMs = random.pick([1_000, 2_000, 4_000]);
-  const storeTimeoutMs = random.pick([200, 400]);
-  const instances = workload === 'handover' ? random.int(2, 20) : random.int(1, 6);
+    const instances = workload === 'handover' ? random.int(2, 20) : random.int(1, 6);
   const isCalm = random.chance(0.15);
   const wayMs = random.pick([0.5, 2, 5, 15]);
-  const weather = isCalm ? calm(wayMs, 50) : weatherOf(random);
+  // Several round trips fit into it, as they must.
+  const storeTimeoutMs = random.pick([200, 400]) * (wayMs > 10 ? 3 : 1);
+  const weather = isCalm ? calm(wayMs, 50) : weatherOf(random, wayMs);
   const hasClock = store !== 'map' || random.chance(0.7);
   const plan: Plan = {
     seed, store, workload, hasClock, instances, requests,
@@ -77,7 +78,7 @@ export function planOf(seed: number, requests: number, change: PlanChange = {}):
     sessions: random.int(1, 3), clients: Math.max(random.int(2, 8), workload === 'handover' ? instances + random.int(0, 10) : 0),
     sticky: random.pick([0, 0.5, 0.9, 1]), mix: MIXES[workload],
     options: {
-      leaseMs, storeTimeoutMs, readLeaseMs: random.pick([0, 100, 200, 200, 400]), lockTimeoutMs: leaseMs + 1_500 + random.int(0, 1_500),
+      leaseMs, storeTimeoutMs, readLeaseMs: random.pick([0, 100, 200, 200, 400]), lockTimeoutMs: leaseMs + 1_500 + 2 * storeTimeoutMs + random.int(0, 1_500),
       idleTimeoutMs: workload === 'expiry' ? random.pick([3_000, 6_000]) : 1_800_000,
       affinity: random.pick(['auto', 'keep', 'keep', 'release']), onConflict: random.chance(0.8) ? 'merge' : 'error', maxWaiting: random.pick([3, 64, 64]),
       maxInMemory: { sessions: random.pick([1, 1_000, 1_000]) },

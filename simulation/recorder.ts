@@ -16,6 +16,8 @@ export interface KnownSession {
   readonly goneNs: (number | undefined)[];
   /** Since when the store has it no more, whatever memories still show. */
   endedNs: number | undefined;
+  /** When its removal was confirmed. */
+  removedNs: number | undefined;
   /** When it was last found, and whether somebody asked for its removal. */
   usedMs: number;
   isRemovalAsked: boolean;

@@ -57,8 +57,8 @@ export class MapTable implements SessionTable {
       if (present?.kind === 'record') holder = present.holder ?? holder;
       return acquireStep(present, claim, from, have);
     });
-    if (acquired === undefined && holder !== undefined) return { kind: 'busy', holder };
-    return acquired ?? this.#contended(key);
+    // Others took it each time and had given it back by the next look: who waits asks again.
+    return acquired ?? { kind: 'busy', holder: holder ?? { incarnation: '', grant: '' } };
   }
 
   async create(key: string, claim: Claim, write: Write, then: 'keep' | 'release'): Promise<'created' | 'exists'> {

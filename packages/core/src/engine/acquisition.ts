@@ -49,6 +49,12 @@ export class Acquisition {
 
   constructor(private readonly engine: Engine) {}
 
+  /** Leases that were ended may go on. */
+  rolledBack(): void {
+    this.#ended.clear();
+    this.#looks.clear();
+  }
+
   notMe(incarnation: string): void {
     if (this.#notMe.size >= ENDED_KEPT) this.#notMe.clear();
     this.#notMe.add(incarnation);

@@ -24,7 +24,7 @@ export class Commit {
   async publish(slot: Slot, held: Held, change: Change | undefined, lifetimeMs: number, then: Then, deadlineMs: number): Promise<void> {
     slot.committing = true;
     try {
-      if (change === undefined) await this.#unlock(slot, held, lifetimeMs, then);
+      if (change === undefined) await this.#unlock(slot, held, lifetimeMs, then, Infinity);
       else await this.#store(slot, held, change, lifetimeMs, then, deadlineMs);
     } finally {
       slot.committing = false;
@@ -41,15 +41,18 @@ export class Commit {
       const found = await this.#resolve(slot, held, false, deadlineMs);
       if (found === 'behind') await this.#store(slot, held, wholeOf(held.copy.attributes), lifetimeMs, 'keep', deadlineMs);
       return found === 'same' || found === 'behind';
+    } catch (error) {
+      if (ClusterError.is(error, 'CLUSTER_FENCED') || ClusterError.is(error, 'CLUSTER_SESSION_ENDED')) return false;
+      throw error;
     } finally {
       slot.committing = false;
     }
   }
 
-  async #unlock(slot: Slot, held: Held, lifetimeMs: number, then: Then): Promise<void> {
+  async #unlock(slot: Slot, held: Held, lifetimeMs: number, then: Then, untilMs: number): Promise<void> {
     const { calls } = this.engine;
     try {
-      const answer = await calls.commit(slot.key, held.claim.grant, held.copy.stamp.version, { change: undefined, lifetimeMs }, then);
+      const answer = await calls.commit(slot.key, held.claim.grant, held.copy.stamp.version, { change: undefined, lifetimeMs }, then, untilMs);
       if (answer.kind === 'fenced') {
         if (slot.held === held) slot.forget();
       } else {
@@ -72,7 +75,7 @@ export class Commit {
       let gone: 'removed' | 'moved' | undefined;
       let failure: unknown;
       try {
-        const answer = await this.engine.calls.commit(slot.key, grant, held.copy.stamp.version, { change: sent, lifetimeMs }, then);
+        const answer = await this.engine.calls.commit(slot.key, grant, held.copy.stamp.version, { change: sent, lifetimeMs }, then, deadlineMs);
         if (answer.kind === 'done') outcome = 'done';
         else if (answer.kind === 'behind' && !sent.whole) outcome = 'behind';
         else if (answer.kind === 'fenced') {
@@ -92,14 +95,14 @@ export class Commit {
       if (outcome === 'unknown') outcome = await this.#resolve(slot, held, true, deadlineMs);
       if (outcome === 'done') {
         this.#took(slot, held, grant, content, lifetimeMs);
-        if (then !== 'keep') await this.#unlock(slot, held, lifetimeMs, then);
+        if (then !== 'keep') await this.#unlock(slot, held, lifetimeMs, then, deadlineMs);
         return;
       }
       if (outcome === 'unknown') throw this.#unknown(slot);
       if (outcome === 'behind') sent = wholeOf(content);
       if (failure === undefined) continue;
       // The re-grant fenced what failed, for ever where the store never rolls back.
-      if (this.engine.now() >= deadlineMs) throw this.engine.calls.capabilities.rollback ? this.#unknown(slot) : unavailable(failure);
+      if (this.engine.now() + RETRY_MS >= deadlineMs) throw this.engine.calls.capabilities.rollback ? this.#unknown(slot) : unavailable(failure);
       if (!first) await pause(this.engine.clock, RETRY_MS);
     }
   }
@@ -116,8 +119,8 @@ export class Commit {
     const claim: Claim = { incarnation: before.incarnation, grant: engine.clock.randomHex(16) };
     slot.claim = claim;
     let from = before.grant;
-    for (;;) {
-      const answer = await engine.calls.acquire(slot.key, claim, from, base).catch(() => undefined);
+    while (engine.now() < deadlineMs) {
+      const answer = await engine.calls.acquire(slot.key, claim, from, base, deadlineMs).catch(() => undefined);
       if (slot.held !== held || claim.incarnation !== engine.lease.incarnation) return this.#lost(slot, held);
       if (answer?.kind === 'granted') {
         slot.claim = undefined;
@@ -134,9 +137,9 @@ export class Commit {
       }
       if (answer?.kind === 'busy' && answer.holder.incarnation === claim.incarnation) from = answer.holder.grant;
       else if (answer !== undefined) return this.#lost(slot, held);
-      if (engine.now() >= deadlineMs) return this.#lost(slot, held);
-      await pause(engine.clock, RETRY_MS);
+      await pause(engine.clock, Math.max(1, Math.min(RETRY_MS, deadlineMs - engine.now())));
     }
+    return this.#lost(slot, held);
   }
 
   #lost(slot: Slot, held: Held): 'unknown' {

@@ -267,7 +267,7 @@ export class Engine {
       if (!slot.held.suspect && record.stamp.grant === held.copy.stamp.grant && record.stamp.version === held.copy.stamp.version) return true;
       held.suspect = true;
     }
-    return this.#commit.regrant(slot, held, held.lifetimeMs, deadlineMs);
+    return this.#commit.regrant(slot, held, held.lifetimeMs, deadlineMs).catch((error: unknown) => { throw unavailable(error); });
   }
 
   async #finish(slot: Slot, held: Held): Promise<void> {
@@ -320,6 +320,7 @@ export class Engine {
 
   #rolledBack(before: string, after: string): void {
     for (const slot of this.slots) if (slot.held !== undefined) slot.held.suspect = true;
+    this.acquisition.rolledBack();
     this.events.emit('generation', { before, after });
   }
 

@@ -34,7 +34,7 @@ export class Records {
     const write = { change: { set: attributes, remove: [], whole: true }, lifetimeMs };
     const then = keep || engine.keeps(false) ? 'keep' : 'release';
     try {
-      const answer = await this.#insist(deadlineMs, () => engine.calls.create(key, claim, write, then));
+      const answer = await this.#insist(deadlineMs, () => engine.calls.create(key, claim, write, then, deadlineMs));
       if (answer === 'exists') {
         throw new ClusterError('CLUSTER_UNKNOWN_OUTCOME', `session ${shortName(key)}: the store has another record under its fresh id; start a new session`);
       }
@@ -52,7 +52,7 @@ export class Records {
 
   /** Leaves a tombstone for a minute. With a grant: only where it has the lock; without: by force. */
   remove(key: string, grant: string | undefined, why: 'removed' | 'moved', deadlineMs: number): Promise<Removed> {
-    return this.#insist(deadlineMs, () => this.engine.calls.remove(key, grant, why, TOMBSTONE_MS));
+    return this.#insist(deadlineMs, () => this.engine.calls.remove(key, grant, why, TOMBSTONE_MS, deadlineMs));
   }
 
   /** @throws ClusterError CLUSTER_TOO_LARGE naming the largest attribute */

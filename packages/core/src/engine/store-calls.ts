@@ -5,7 +5,7 @@ import { ClusterError } from '../errors.js';
 /** True if the store certainly changed nothing; any other rejection leaves the outcome unknown. */
 export const refused = (error: unknown): boolean => ClusterError.is(error) && error.code !== 'CLUSTER_UNKNOWN_OUTCOME';
 
-/** A table whose calls are counted and end within `timeoutMs`: what a driver does not answer by then is unknown. */
+/** A table whose calls are counted and end within `timeoutMs`, and by `untilMs` at the latest: what a driver does not answer by then is unknown. */
 export class StoreCalls implements Omit<SessionTable, 'capabilities' | 'sweep' | 'keys'> {
   readonly counts: Record<string, number> = {};
 
@@ -15,17 +15,17 @@ export class StoreCalls implements Omit<SessionTable, 'capabilities' | 'sweep' |
 
   start(context: DriverContext): Promise<void> { return this.table.start(context); }
   stop(): Promise<void> { return this.table.stop(); }
-  acquire(key: string, claim: Claim, from?: string, have?: Stamp): Promise<Acquired> {
-    return this.#within('acquire', () => this.table.acquire(key, claim, from, have));
+  acquire(key: string, claim: Claim, from?: string, have?: Stamp, untilMs?: number): Promise<Acquired> {
+    return this.#within('acquire', () => this.table.acquire(key, claim, from, have), untilMs);
   }
-  create(key: string, claim: Claim, write: Write, then: 'keep' | 'release'): Promise<'created' | 'exists'> {
-    return this.#within('create', () => this.table.create(key, claim, write, then));
+  create(key: string, claim: Claim, write: Write, then: 'keep' | 'release', untilMs?: number): Promise<'created' | 'exists'> {
+    return this.#within('create', () => this.table.create(key, claim, write, then), untilMs);
   }
-  commit(key: string, grant: string, base: number, write: Write, then: Then): Promise<Committed> {
-    return this.#within('commit', () => this.table.commit(key, grant, base, write, then));
+  commit(key: string, grant: string, base: number, write: Write, then: Then, untilMs?: number): Promise<Committed> {
+    return this.#within('commit', () => this.table.commit(key, grant, base, write, then), untilMs);
   }
-  remove(key: string, grant: string | undefined, why: Gone, keepMs: number): Promise<Removed> {
-    return this.#within('remove', () => this.table.remove(key, grant, why, keepMs));
+  remove(key: string, grant: string | undefined, why: Gone, keepMs: number, untilMs?: number): Promise<Removed> {
+    return this.#within('remove', () => this.table.remove(key, grant, why, keepMs), untilMs);
   }
   read(key: string, have?: Stamp): Promise<SessionRecord | Absent> {
     return this.#within('read', () => this.table.read(key, have));
@@ -48,12 +48,13 @@ export class StoreCalls implements Omit<SessionTable, 'capabilities' | 'sweep' |
     }
   }
 
-  #within<T>(method: string, call: () => Promise<T>): Promise<T> {
+  #within<T>(method: string, call: () => Promise<T>, untilMs = Infinity): Promise<T> {
     this.counts[method] = (this.counts[method] ?? 0) + 1;
+    const timeoutMs = untilMs === Infinity ? this.timeoutMs : Math.max(1, Math.min(this.timeoutMs, untilMs - this.clock.monotonicMs()));
     return new Promise<T>((resolve, reject) => {
       const cancel = this.clock.timer(() => {
-        reject(new ClusterError('CLUSTER_UNKNOWN_OUTCOME', `the store did not answer '${method}' within ${this.timeoutMs} ms`));
-      }, this.timeoutMs);
+        reject(new ClusterError('CLUSTER_UNKNOWN_OUTCOME', `the store did not answer '${method}' within ${Math.round(timeoutMs)} ms`));
+      }, timeoutMs);
       const fail = (cause: unknown) => {
         cancel();
         reject(ClusterError.is(cause) ? cause : new ClusterError('CLUSTER_UNKNOWN_OUTCOME', `the store failed in '${method}'`, { cause }));
