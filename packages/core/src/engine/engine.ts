@@ -10,11 +10,12 @@ import { Lease } from './lease.js';
 import { encodeHandover, instanceOf } from './messages.js';
 import { Ownership, type Held, type Slot } from './ownership.js';
 import { isPlainTable } from './plain-table.js';
-import type { LocalWaiter, RemoteWaiter } from './request-queue.js';
+import type { RemoteWaiter } from './request-queue.js';
 import { Revokes } from './revokes.js';
 import { StoreCalls } from './store-calls.js';
 import { Sweeper } from './sweeper.js';
 import { Touches } from './touches.js';
+import { waitForTurn } from './waiting.js';
 
 export interface EngineSettings {
   readonly leaseMs: number;
@@ -160,23 +161,11 @@ export class Engine {
       this.occupy(slot, asking.label);
       return;
     }
-    if (asking.deadlineMs <= this.now()) throw this.#lockedHere(slot, asking);
     if (slot.queue.localCount >= this.settings.maxWaiting) {
       throw new ClusterError('CLUSTER_QUEUE_FULL', `session ${shortName(slot.key)}: ${slot.queue.localCount} requests wait for it on this instance already; retry later`);
     }
-    await new Promise<void>((resolve, reject) => {
-      const waiter: LocalWaiter = {
-        sinceMs: asking.arrivedMs,
-        admit: () => { finish(); this.occupy(slot, asking.label); resolve(); },
-        refuse: (error) => { give(error); },
-      };
-      const give = (error: unknown) => { finish(); slot.queue.drop(waiter); reject(error); };
-      const aborted = () => { give(asking.signal?.reason); };
-      const cancel = this.clock.timer(() => { give(this.#lockedHere(slot, asking)); }, asking.deadlineMs - this.now(), true);
-      const finish = () => { cancel(); asking.signal?.removeEventListener('abort', aborted); };
-      asking.signal?.addEventListener('abort', aborted, { once: true });
-      slot.queue.add(waiter);
-    });
+    await waitForTurn(this.clock, slot, asking);
+    this.occupy(slot, asking.label);
   }
 
   /** Gives the slot to whoever is next: the oldest request here, or the instance that waited longer. */
@@ -322,12 +311,5 @@ export class Engine {
     for (const slot of this.slots) if (slot.held !== undefined) slot.held.suspect = true;
     this.acquisition.rolledBack();
     this.events.emit('generation', { before, after });
-  }
-
-  #lockedHere(slot: Slot, asking: Asking): ClusterError {
-    const who = slot.label === undefined ? 'another request' : `'${slot.label}'`;
-    return new ClusterError('CLUSTER_LOCKED',
-      `session ${shortName(slot.key)} is in use by ${who} on this instance since ${Math.round(this.now() - slot.busySinceMs)} ms; `
-      + `waited ${Math.round(this.now() - asking.arrivedMs)} ms; retry, or let that request end or release it earlier`);
   }
 }
