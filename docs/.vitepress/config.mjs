@@ -15,6 +15,22 @@ const folders = readdirSync(join(root, 'docs'), { withFileTypes: true })
   .filter((entry) => entry.isDirectory() && !entry.name.startsWith('.')).map(({ name }) => name);
 const capitalised = (word) => word.charAt(0).toUpperCase() + word.slice(1);
 
+/** Links to sources lead somewhere on the repository's own pages; the site has no page for them, so it shows their text alone. */
+function withoutSourceLinks(md) {
+  md.core.ruler.push('source-links', ({ tokens }) => {
+    for (const { children } of tokens) {
+      let isSource = false;
+      for (const token of children ?? []) {
+        if (token.type === 'link_open') isSource = /^(?![a-z]+:|#).*(?<!\.md|\/)(#.*)?$/i.test(token.attrGet('href') ?? '') && !/\.md(#|$)/.test(token.attrGet('href') ?? '');
+        if (!isSource || (token.type !== 'link_open' && token.type !== 'link_close')) continue;
+        token.tag = 'span';
+        token.attrs = null;
+        if (token.type === 'link_close') isSource = false;
+      }
+    }
+  });
+}
+
 export default defineConfig({
   title: 'cluster',
   description: 'Sessions for Node.js that any process of a cluster can serve',
@@ -25,6 +41,7 @@ export default defineConfig({
   cacheDir: join(import.meta.dirname, 'cache'),
   // Not pages, and there: test/docs.test.ts holds that every relative link leads to a file.
   ignoreDeadLinks: [/LICENSE$/],
+  markdown: { config: withoutSourceLinks },
   themeConfig: {
     search: { provider: 'local' },
     nav: [{ text: 'Overview', link: '/README' }, { text: 'API', link: '/docs/reference/api/' }],

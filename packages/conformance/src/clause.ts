@@ -20,6 +20,8 @@ export interface Clause<S, B> {
 export type WithBench<B> = (proof: Proof, work: (bench: B) => Promise<void>) => Promise<void>;
 
 const CLAUSE_TIMEOUT_MS = 60_000;
+/** So that the clause says why before the runner only says that it took too long. */
+const SPARE_MS = 1_000;
 
 /** Which clauses were executed, and how many assertions each of them made. */
 class Ledger {
@@ -34,10 +36,23 @@ class Ledger {
   }
 }
 
-async function execute<S, B>(clause: Clause<S, B>, withBench: WithBench<B>, ledger: Ledger): Promise<void> {
+/** Fails a clause whose subject never answers; a runner without time-outs would wait for ever, or end without a word. */
+async function within(ms: number, work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => { reject(new assert.AssertionError({ message: `a call of the store did not settle within ${ms} ms` })); }, ms);
+  });
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function execute<S, B>(clause: Clause<S, B>, withBench: WithBench<B>, ledger: Ledger, timeoutMs: number): Promise<void> {
   const proof = new Proof();
   try {
-    await withBench(proof, clause.run);
+    await within(timeoutMs, withBench(proof, clause.run));
   } catch (error) {
     // It did run: its own test reports it, the count at the end need not.
     ledger.note(clause.title, proof.count);
@@ -57,7 +72,7 @@ export function registerClauses<S, B>(
     const reason = clause.exempt?.(subject);
     if (reason === undefined) {
       held.push(clause.title);
-      runner.it(clause.title, () => execute(clause, withBench, ledger), timeoutMs);
+      runner.it(clause.title, () => execute(clause, withBench, ledger, timeoutMs - SPARE_MS), timeoutMs);
     } else {
       runner.it(`(skipped: ${reason}) ${clause.title}`, () => Promise.resolve());
     }

@@ -27,6 +27,14 @@ describe('clauses', () => {
     expect(failures(await registered().run((title) => title.startsWith('every')))).toEqual(['every clause was executed']);
   });
 
+  it('fail by themselves if the subject never answers', async () => {
+    const runner = new CollectingRunner();
+    const hanging: Clause<string, Proof> = { title: 'hangs', run: () => new Promise(() => undefined) };
+    registerClauses(runner.functions, [hanging], 'a stone', withBench, 1_010);
+    const [first] = await runner.run();
+    expect(String(first?.error)).toContain('did not settle within 10 ms');
+  });
+
   it('that a subject is exempt from are reported with the reason', () => {
     expect(registered().tests.map(({ title }) => title)).toContain('(skipped: a stone cannot) is not held');
   });

@@ -12,6 +12,8 @@ export interface ManagerEvents {
   lapsed: { readonly incarnation: string; readonly next: string; readonly held: number };
   /** A change was refused since the lock had been lost. */
   fenced: { readonly session: string; readonly label: string | undefined };
+  /** What a request changed was not stored, or it is unknown whether it was; the request got this error. */
+  sendFailed: { readonly session: string; readonly label: string | undefined; readonly error: unknown };
   /** The store's timeline changed: it may have rolled back. */
   generation: { readonly before: string; readonly after: string };
   /** Something failed in the background; nothing acknowledged is lost by it. */

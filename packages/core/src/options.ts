@@ -30,9 +30,12 @@ const shown = (value: unknown) => {
 
 /**
  * Fills in defaults and checks every option at once. An explicit `undefined` counts as left out.
+ * @param known the names to tell a caller who gave an unknown one
  * @throws ClusterError CLUSTER_BAD_OPTION naming each unknown, missing or unacceptable option, with what was expected and found
  */
-export function resolveOptions<S extends OptionSpecs>(owner: string, specs: S, given: object | undefined): ResolvedOptions<S> {
+export function resolveOptions<S extends OptionSpecs>(
+  owner: string, specs: S, given: object | undefined, known: readonly string[] = Object.keys(specs),
+): ResolvedOptions<S> {
   const problems: string[] = [];
   const resolved: Record<string, unknown> = {};
   if (given !== undefined && (typeof given !== 'object' || (given as object | null) === null)) {
@@ -51,7 +54,8 @@ export function resolveOptions<S extends OptionSpecs>(owner: string, specs: S, g
     }
     values.delete(name);
   }
-  for (const name of values.keys()) problems.push(`${name}: no such option; known are ${Object.keys(specs).join(', ')}`);
+  const unknown = [...values.keys()];
+  if (unknown.length > 0) problems.push(`${unknown.join(', ')}: no such option; known are ${known.join(', ')}`);
   if (problems.length > 0) throw new ClusterError('CLUSTER_BAD_OPTION', `${owner}: ${problems.join('; ')}`);
   // Each key was checked by its own spec above, which the compiler cannot follow.
   return Object.freeze(resolved) as ResolvedOptions<S>;

@@ -209,8 +209,6 @@ const handler: ProxyHandler<SessionState> = {
   },
   set(state, name, value) {
     if (typeof name === 'symbol') return Reflect.set(state, name, value, state);
-    // A layer above may give a reserved name a setter, e.g. `cookie`.
-    if (RESERVED_NAMES.has(name) && state[FACE] !== undefined && Object.hasOwn(state[FACE], name)) return Reflect.set(state[FACE], name, value);
     state.write(name, value);
     return true;
   },

@@ -152,7 +152,10 @@ function contradictions(options: ReturnType<typeof resolveOwn>, forManager: obje
   return problems;
 }
 
-const resolveOwn = (own: object) => resolveOptions('session', sessionOptions, own);
+const isBuilt = ([, { expected }]: [string, { readonly expected: string }]) => !expected.includes('not built yet');
+const known = [...Object.entries(sessionOptions).filter(isBuilt).map(([name]) => name), ...Object.keys(managerOptionNames)];
+
+const resolveOwn = (own: object) => resolveOptions('session', sessionOptions, own, known);
 
 /** Runs a check and keeps the text of what it refuses. */
 function collect<T>(problems: string[], check: () => T): T | undefined {

@@ -8,7 +8,7 @@ import type { Settings } from './options.js';
 import { holdBack, type Commit } from './response-gate.js';
 import type { SessionCookie } from './session-cookie.js';
 import { FACE, Face, isStored, keepOf, type Actions } from './session-methods.js';
-import { debug, type Warn } from './warnings.js';
+import { debug, warnNotStored, type Warn } from './warnings.js';
 
 /** What all requests of one `session` share. */
 export interface Site {
@@ -153,8 +153,17 @@ export class Turn implements Commit, Actions {
 
   begin(): Promise<void> | undefined {
     this.#flushed = true;
-    if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    return this.#running === undefined ? this.#send() : this.#running.then(() => this.#send());
+    const sending = this.#failure !== undefined ? Promise.reject(this.#failure)
+      : this.#running === undefined ? this.#send() : this.#running.then(() => this.#send());
+    sending?.catch((error: unknown) => { this.#notStored(error); });
+    return sending;
+  }
+
+  /** The handler has ended: nobody else would say why its answer is replaced. */
+  #notStored(error: unknown): void {
+    const label = labelOf(this.req);
+    debug('%s: answered with the error: %o', label, error);
+    if (!ClusterError.is(error) || error.status === 500) warnNotStored(label, ClusterError.is(error) ? error.code : 'CLUSTER_HTTP_ERROR', String(error));
   }
 
   #send(): Promise<void> | undefined {

@@ -29,3 +29,14 @@ export function warnOnce(): Warn {
 
 /** One line per decision, with NODE_DEBUG=cluster. */
 export const debug = debuglog('cluster');
+
+const MOST_ROUTES = 1_000;
+const told = new Set<string>();
+
+/** A change that could not be stored because of what the application put into the session: said once per route and code. */
+export function warnNotStored(label: string, code: string, message: string): void {
+  const route = `${code} ${label}`;
+  if (told.has(route) || told.size >= MOST_ROUTES) return;
+  told.add(route);
+  process.emitWarning(`session: ${label}: ${message} (said once per route)`, { type: 'ClusterWarning', code });
+}

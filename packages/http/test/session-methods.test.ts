@@ -215,6 +215,19 @@ describe('regenerate', () => {
     expect(await content()).toEqual({ user: 'ada', cart: ['book'] });
   });
 
+  it('cannot be replaced: each is a reserved name', async () => {
+    const { url } = await serve(express5(instance(), (req, res) => {
+      res.end(JSON.stringify(['cookie', 'save', 'id'].map((name) => {
+        try {
+          return Reflect.set(req.session, name, 1);
+        } catch (error) {
+          return Reflect.get(Object(error) as object, 'code') as unknown;
+        }
+      })));
+    }));
+    expect((await ask(url)).body).toBe(JSON.stringify(['CLUSTER_RESERVED_NAME', 'CLUSTER_RESERVED_NAME', 'CLUSTER_RESERVED_NAME']));
+  });
+
   it.each([[{ keep: 'cart' }, /keep: expected true or an array/], [{ graceMs: 50 }, /graceMs: no such option, or not built yet/]])('refuses %j', async (options, text) => {
     const { post, id } = await site({ put, renew: ({ session }) => session.regenerate(options as never).catch((error: unknown) => [(error as ClusterError).code, (error as Error).message]) });
     await post('put');

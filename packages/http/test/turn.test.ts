@@ -209,3 +209,24 @@ describe('a client that leaves', () => {
     expect((await sessions.manager.findSession(visitor.cookies.get('sid') ?? '', { access: 'snapshot' }))?.count).toBe(2);
   });
 });
+
+describe('a change that cannot be stored', () => {
+  it('is answered 500, and the server is told why: once per route by a warning, each time by an event', async () => {
+    const shop = instance();
+    const failed: unknown[] = [];
+    shop.manager.on('sendFailed', ({ label, error }) => { failed.push([label, Reflect.get(Object(error) as object, 'code')]); });
+    const { url } = await serve(express5(shop, (req, res) => {
+      req.session.set('callback', () => 1);
+      res.end('stored');
+    }));
+    const warnings = await warningsOf(async () => {
+      for (const path of ['/function', '/function', '/other']) {
+        const reply = await ask(url + path, { method: 'POST' });
+        expect(reply).toMatchObject({ status: 500, body: 'Internal Server Error\n' });
+      }
+    });
+    expect(warnings).toEqual(['CLUSTER_NOT_ENCODABLE', 'CLUSTER_NOT_ENCODABLE']);
+    expect(failed).toHaveLength(3);
+    expect(failed[0]).toEqual([undefined, 'CLUSTER_NOT_ENCODABLE']);
+  });
+});

@@ -83,7 +83,7 @@ export class Turns {
       change = turn.state.changes();
     } catch (error) {
       // A second send of a handle must not end the first.
-      if (hasBegun) this.end(turn, 'sent');
+      if (hasBegun) this.#failed(turn, error);
       return Promise.reject(error);
     }
     if (change === undefined && !goesOn && this.#endsNow(turn)) {
@@ -100,12 +100,17 @@ export class Turns {
       else if (turn.access === 'exclusive') await this.#sendExclusive(turn, change, deadlineMs, goesOn);
       else if (change !== undefined) await this.#sendSnapshot(turn, change, deadlineMs, goesOn);
     } catch (error) {
-      this.end(turn, 'sent');
+      this.#failed(turn, error);
       throw error;
     }
     turn.isSending = false;
     // Removed while it was saved: nobody else would leave the slot.
     if (!goesOn || turn.state.ended !== undefined) this.end(turn, 'sent');
+  }
+
+  #failed(turn: Turn, error: unknown): void {
+    this.engine.events.emit('sendFailed', { session: shortName(turn.key), label: turn.label, error });
+    this.end(turn, 'sent');
   }
 
   /** Whether an unchanged turn ends without a word to the store: nobody waits, and the lock stays here. */
