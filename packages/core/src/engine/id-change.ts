@@ -6,7 +6,7 @@ import type { Moved, Turn, Turns } from './turns.js';
 
 /**
  * Moves a session to a fresh key: create the new record, then turn the old one into a tombstone. Until the second step is
- * known to have happened nobody may learn the new id, so that two ids never reach one session (`models/m8.pml` of the design).
+ * known to have happened nobody may learn the new id, so that two ids never reach one session.
  * The turn's own change goes into the new record. Resolves to where the new one is held.
  */
 export async function moveSession(engine: Engine, turns: Turns, turn: Turn, newKey: string, deadlineMs: number): Promise<Moved> {

@@ -4,9 +4,9 @@ import type {
 } from '../drivers/session-table.js';
 import { ClusterError } from '../errors.js';
 import type { Manager } from '../manager.js';
+import { RECORD_FORMAT } from '../record.js';
 import { applied } from './conflict.js';
 
-const RECORD_FORMAT = 1;
 /** A hand-written store does not say who holds a session. */
 const SOMEBODY: Claim = { incarnation: '', grant: '' };
 

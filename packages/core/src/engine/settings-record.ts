@@ -1,8 +1,7 @@
 import type { Claim } from '../drivers/session-table.js';
 import { ClusterError } from '../errors.js';
+import { RECORD_FORMAT } from '../record.js';
 import type { StoreCalls } from './store-calls.js';
-
-const RECORD_FORMAT = 1;
 
 export interface SharedSettings { readonly leaseMs: number; readonly readLeaseMs: number; readonly codec: string }
 

@@ -4,6 +4,7 @@ import type { Change, Encoded, SessionTable } from '../drivers/session-table.js'
 import { ClusterError } from '../errors.js';
 import { Events } from '../events.js';
 import { defaultBounds, managerOptions } from '../options.js';
+import { RECORD_FORMAT } from '../record.js';
 import { sameEncoded } from '../session.js';
 import { checkSessionId, digestOf, shortName } from '../session-id.js';
 import { unavailable, type Gotten } from './acquisition.js';
@@ -121,7 +122,7 @@ export class Standalone {
       return;
     }
     this.#found.set(slot.key, Promise.resolve(engine.acquisition.hold(slot, claim, {
-      kind: 'record', format: 1, stamp: { grant: claim.grant, version: 1 }, holder: claim, last: undefined,
+      kind: 'record', format: RECORD_FORMAT, stamp: { grant: claim.grant, version: 1 }, holder: claim, last: undefined,
       ageMs: 0, idleMs: 0, lifetimeMs: session.lifetimeMs, attributes: session.attributes,
     }, false)));
   }
