@@ -1,31 +1,64 @@
-// npm run simulate -- [--seeds N] [--from SEED] [--requests N] [--seed SEED]: see README.md.
+// npm run simulate -- [--seeds N] [--from SEED] [--requests N] [--workers N] [--mutations]; --seed SEED replays one with its trace.
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { availableParallelism } from 'node:os';
+import { parseArgs } from 'node:util';
+import { mutations } from './mutations.js';
+import { huntMutation } from './hunt.js';
 import { simulate } from './simulate.js';
+import { describeTally, Tally, type Summary } from './tally.js';
 
-const args = process.argv.slice(2);
-const option = (name: string, otherwise: number): number => {
-  const place = args.indexOf(`--${name}`);
-  return place < 0 ? otherwise : Number(args[place + 1]);
-};
-const seed = option('seed', -1);
-const requests = option('requests', 500);
-if (seed >= 0) {
-  const outcome = await simulate(seed, { requests, print: (line) => { console.log(line); } });
+const SHOWN = 20;
+const { values } = parseArgs({ options: {
+  seeds: { type: 'string', default: '200' }, from: { type: 'string', default: '1' }, requests: { type: 'string', default: '500' },
+  workers: { type: 'string', default: String(availableParallelism()) }, seed: { type: 'string' },
+  mutations: { type: 'boolean', default: false }, mutation: { type: 'string' }, part: { type: 'string' },
+} });
+const requests = Number(values.requests);
+const from = Number(values.from);
+const seeds = Number(values.seeds);
+
+/** Runs every n-th seed, in this process. */
+async function runPart(first: number, step: number): Promise<Tally> {
+  const tally = new Tally();
+  for (let seed = from + first; seed < from + seeds; seed += step) tally.add(await simulate(seed, { requests }));
+  return tally;
+}
+
+async function runInWorkers(workers: number): Promise<Tally> {
+  const total = new Tally();
+  await Promise.all(Array.from({ length: workers }, async (_, part) => {
+    const child = fork(new URL(import.meta.url).pathname, [...process.argv.slice(2), '--part', `${part}/${workers}`]);
+    child.on('message', (summary) => { total.join(summary as Summary); }); // sent by the line below that has process.send
+    const [code] = await once(child, 'exit') as [number | null];
+    if (code !== 0) throw new Error(`a worker ended with ${code ?? 'a signal'}`);
+  }));
+  return total;
+}
+
+if (values.seed !== undefined) {
+  const mutated = mutations.find(({ name }) => name === values.mutation);
+  const change = mutated?.change === undefined ? {} : { change: mutated.change };
+  const outcome = await simulate(Number(values.seed), {
+    requests, print: (line) => { console.log(line); }, ...change, ...(mutated && { mutation: mutated.mutation, requests: mutated.requests }),
+  });
   for (const { check, message } of outcome.violations) console.log(`\n${check}: ${message}`);
+  process.exitCode = outcome.violations.length > 0 ? 1 : 0;
+} else if (values.part !== undefined) {
+  const [part = 0, of = 1] = values.part.split('/').map(Number);
+  process.send?.((await runPart(part, of)).summary);
+} else if (values.mutations) {
+  for (const mutation of mutations) {
+    const found = await huntMutation(mutation, from, seeds);
+    console.log(`${mutation.name}: ${found === undefined ? `not found within ${seeds} seeds` : `found after ${found.seeds} seeds, ${found.check}`}`);
+    if (found === undefined) process.exitCode = 1;
+  }
 } else {
   const start = performance.now();
-  const tally: Record<string, number> = {};
-  const faults: Record<string, number> = {};
-  let total = 0;
-  let events = 0;
-  for (let each = option('from', 1); each < option('from', 1) + option('seeds', 20); each += 1) {
-    const outcome = await simulate(each, { requests });
-    total += outcome.requests;
-    events += outcome.storeEvents;
-    for (const [kind, count] of Object.entries(outcome.faults)) faults[kind] = (faults[kind] ?? 0) + count;
-    for (const { check, message } of outcome.violations.slice(0, 3)) {
-      tally[check] = (tally[check] ?? 0) + 1;
-      console.log(`seed ${each} ${check}: ${message.slice(0, 1500)}`);
-    }
-  }
-  console.log({ total, events, seconds: (performance.now() - start) / 1000, tally, faults });
+  const workers = Math.max(1, Number(values.workers));
+  const tally = workers === 1 ? await runPart(0, 1) : await runInWorkers(workers);
+  const { violations } = tally.summary;
+  for (const { seed, check, message } of violations.slice(0, SHOWN)) console.log(`seed ${seed}, ${check}: ${message}\n`);
+  console.log(describeTally(tally.summary, (performance.now() - start) / 1000));
+  if (violations.length > 0) process.exitCode = 1;
 }

@@ -4,6 +4,7 @@ import { Episodes } from './episodes.js';
 import { planOf, type PlanChange } from './plan.js';
 import { Random } from './random.js';
 import type { KnownSession, Operation, Violation } from './recorder.js';
+import { checkTimelines } from './timelines.js';
 import { SimTurn } from './turn.js';
 import { World } from './world.js';
 
@@ -39,6 +40,8 @@ export async function simulate(seed: number, { requests = 500, change = {}, muta
   const episodes = new Episodes(cluster);
   for (let instance = 0; instance < plan.instances; instance += 1) cluster.bear(`i${instance}`);
   const { recorder } = cluster;
+  const rollsBack = plan.workload === 'rollback';
+  let lost = 0;
   try {
     clients.start();
     episodes.start();
@@ -47,14 +50,15 @@ export async function simulate(seed: number, { requests = 500, change = {}, muta
     await rest(world, plan.options.leaseMs * 2 + plan.weather.lateMs + plan.weather.wayMs * 50);
     const endNs = recorder.now();
     await everySession(cluster);
-    recorder.check(plan.workload === 'rollback' ? endNs : 0, plan.workload === 'expiry');
+    if (rollsBack) lost = checkTimelines(recorder);
+    recorder.check(rollsBack ? endNs : 0, plan.workload === 'expiry');
   } catch (error) {
     recorder.violation('run', String(error instanceof Error ? error.stack : error));
   }
   for (const life of [...cluster.lives]) cluster.kill(life);
   return {
     seed, requests: clients.requests, operations: recorder.operations, storeEvents: world.events, faults: cluster.faults.counts,
-    violations: recorder.violations, lost: 0,
+    violations: recorder.violations, lost,
   };
 }
 

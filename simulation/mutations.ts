@@ -1,0 +1,145 @@
+import type { Message, SessionTable } from '@cluster/core/driver';
+import type { Mutation } from './cluster.js';
+import type { Steps } from './linked-table.js';
+import type { PlanChange } from './plan.js';
+import type { ReferenceTable } from './reference-table.js';
+import { allRules } from './rules.js';
+import type { World } from './world.js';
+
+/** A rule taken away, and the runs in which that shows. */
+export interface NamedMutation {
+  readonly name: string;
+  readonly mutation: Mutation;
+  readonly change: PlanChange;
+  readonly requests: number;
+}
+
+const table = { store: 'table' } as const;
+const mixed: PlanChange = { ...table, workload: 'mixed' };
+const rollback: PlanChange = { ...table, workload: 'rollback', episodeEveryMs: 300 };
+
+/** The table of one process with some of its calls answered in another way. */
+function changed(inner: SessionTable, change: Partial<SessionTable>): SessionTable {
+  const own = new Map(Object.entries(change));
+  // The same names and signatures, some of them replaced.
+  return new Proxy(inner, { get: (target, name) => {
+    const value: unknown = own.get(String(name)) ?? Reflect.get(target, name, target);
+    return typeof value === 'function' ? value.bind(target) as unknown : value;
+  } });
+}
+
+const isPassedOn = (base: number, change: unknown, lifetimeMs: number): boolean => base === 0 && change === undefined && lifetimeMs === 0;
+
+/** An instance that is asked for a grant which it does not know keeps silent. */
+const noOrphanRule = (inner: SessionTable): SessionTable => changed(inner, {
+  commit: async (key, grant, base, write, then) =>
+    (isPassedOn(base, write.change, write.lifetimeMs) ? { kind: 'fenced' } : inner.commit(key, grant, base, write, then)),
+});
+
+/** Whoever ends a lease looks first, and ends it a little later. */
+const lapseInTwoSteps = (steps: ReferenceTable, world: World): Steps => ({
+  ...stepsOf(steps),
+  lapse: async (incarnation, quietMs) => {
+    const waitMs = steps.quietLeftMs(incarnation, quietMs);
+    if (waitMs > 0) return waitMs;
+    await world.sleep(60);
+    steps.end(incarnation);
+    return 0;
+  },
+});
+
+const stepsOf = (steps: ReferenceTable): Steps => ({
+  capabilities: steps.capabilities,
+  acquire: (...args) => steps.acquire(...args), create: (...args) => steps.create(...args), commit: (...args) => steps.commit(...args),
+  remove: (...args) => steps.remove(...args), read: (...args) => steps.read(...args), touch: (...args) => steps.touch(...args),
+  beat: (incarnation, n) => steps.beat(incarnation, n), lapse: (...args) => steps.lapse(...args),
+});
+
+/** A `whole` carries more each time it is sent, as if newer changes were put into it. */
+function growingWhole(inner: SessionTable): SessionTable {
+  let newer = 1_000_000;
+  return changed(inner, {
+    commit: (key, grant, base, write, then) => {
+      const { change } = write;
+      if (change?.whole !== true) return inner.commit(key, grant, base, write, then);
+      newer += 1;
+      return inner.commit(key, grant, base, { ...write, change: { ...change, set: new Map([...change.set, ['b', String(newer)]]) } }, then);
+    },
+  });
+}
+
+interface Revoke { readonly type: string; readonly key: string; readonly holder: { readonly incarnation: string; readonly grant: string }; readonly claim: { readonly incarnation: string; readonly grant: string } }
+
+/** Hands what a revoke names to who asks, if `isDue` says so; then the engine hears it as well. */
+function answering(inner: SessionTable, isDue: (revoke: Revoke) => boolean): Pick<SessionTable, 'start'> {
+  return {
+    start: (context) => inner.start({ ...context, receive: (message) => {
+      const signal = JSON.parse(message) as Revoke; // made by the engine; its type is looked at first
+      if (signal.type === 'revoke' && isDue(signal)) {
+        void inner.commit(signal.key, signal.holder.grant, 0, { change: undefined, lifetimeMs: 0 }, signal.claim).catch(() => undefined);
+      }
+      context.receive(message);
+    } }),
+  };
+}
+
+/** A claim whose acquire is still on its way counts as nobody's. */
+function waitingIsOrphan(inner: SessionTable): SessionTable {
+  const granted = new Set<string>();
+  const asked = new Set<string>();
+  return changed(inner, {
+    ...answering(inner, ({ holder }) => asked.has(holder.grant) && !granted.has(holder.grant)),
+    acquire: async (key, claim, from, have) => {
+      asked.add(claim.grant);
+      const answer = await inner.acquire(key, claim, from, have);
+      if (answer.kind === 'granted') granted.add(claim.grant);
+      return answer;
+    },
+  });
+}
+
+/** Who is asked for an incarnation that it never was gives the session away all the same. */
+function notMeCommits(inner: SessionTable): SessionTable {
+  const own = new Set<string>();
+  return changed(inner, {
+    ...answering(inner, ({ holder }) => own.size > 0 && !own.has(holder.incarnation)),
+    beat: (incarnation, n, leaseMs) => {
+      own.add(incarnation);
+      return inner.beat(incarnation, n, leaseMs);
+    },
+  });
+}
+
+const withoutQueue = (message: Message): Message => {
+  const signal = JSON.parse(message) as { type: string };
+  return signal.type === 'handover' ? JSON.stringify({ ...signal, queue: [] }) : message;
+};
+
+export const mutations: readonly NamedMutation[] = [
+  { name: 'read-back instead of re-grant', mutation: { rules: { ...allRules, regrantFences: false } }, requests: 300,
+    change: { ...mixed, weather: { late: 0.1, lateMs: 500 } } },
+  { name: '`have` by version', mutation: { rules: { ...allRules, haveByStamp: false } }, requests: 300, change: { ...rollback, instances: 3 } },
+  { name: 'no base version', mutation: { rules: { ...allRules, baseVersion: false } }, requests: 300,
+    change: { ...mixed, options: { affinity: 'keep' }, weather: { twice: 0.2, lateMs: 500 } } },
+  { name: 'no orphan rule', mutation: { table: noOrphanRule }, requests: 300, change: { ...mixed, instances: 3, weather: { late: 0.1, lateMs: 500 } } },
+  { name: 'quiet below the read lease', requests: 300,
+    mutation: { table: (inner) => changed(inner, { lapse: (incarnation, quietMs) => inner.lapse(incarnation, Math.min(quietMs, 5)) }) },
+    change: { ...mixed, instances: 3, gone: 'disconnected', options: { affinity: 'keep', readLeaseMs: 400 }, weather: { signalDenied: 0.3 } } },
+  { name: 'lapse without compare-and-set', mutation: { steps: lapseInTwoSteps }, requests: 300,
+    change: { ...mixed, instances: 3, gone: 'disconnected', options: { affinity: 'keep', readLeaseMs: 400 }, weather: { signalDenied: 0.5, slow: 0.2 } } },
+  { name: 'no fence', mutation: { rules: { ...allRules, fence: false } }, requests: 300, change: { ...mixed, episodeEveryMs: 300 } },
+  { name: '`whole` accepted at any version', mutation: { rules: { ...allRules, wholeUpToBase: false } }, requests: 300,
+    change: { ...rollback, weather: { late: 0.1, twice: 0.2, lateMs: 500 } } },
+  { name: '`removed` answered for somebody else\'s tombstone', mutation: { rules: { ...allRules, ownTombstone: false } }, requests: 300,
+    change: { ...table, workload: 'login', mix: { login: 40, remove: 20, get: 20, post: 20 } } },
+  { name: 'a whole that carries newer changes', mutation: { table: growingWhole }, requests: 300, change: rollback },
+  { name: 'a waiting claim answered as an orphan', mutation: { table: waitingIsOrphan }, requests: 300, change: { ...mixed, instances: 4, options: { affinity: 'keep' } } },
+  { name: 'a commit by `not-me`', mutation: { table: notMeCommits }, requests: 300,
+    change: { ...mixed, instances: 3, gone: 'unknown', options: { affinity: 'keep' }, episodes: { overlap: 60, crash: 10 }, episodeEveryMs: 300 } },
+  { name: 'conflict check that forgets what was read', mutation: { forgetsReads: true }, requests: 300,
+    change: { ...mixed, sessions: 1, clients: 6, mix: { write: 60, post: 20, get: 20 } } },
+  { name: 'queue not passed on', requests: 200,
+    mutation: { table: (inner) => changed(inner, { signal: (instanceId, message) => inner.signal(instanceId, withoutQueue(message)) }) },
+    change: { ...table, workload: 'handover', sessions: 1, instances: 12, clients: 24, sticky: 1, episodeEveryMs: Infinity, workMs: 40, idleMs: 2,
+      weather: { lost: 0, replyLost: 0, late: 0, twice: 0, repeated: 0, slow: 0, refused: 0, signalLost: 0, signalTwice: 0, signalSlow: 0, signalDenied: 0, wayMs: 0.5 } } },
+];
