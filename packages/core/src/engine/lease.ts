@@ -16,6 +16,11 @@ interface LeaseHooks {
   failed(cause: unknown): void;
 }
 
+/** `wallOffsetMs`: the wall clock against the monotonic one, at that moment. */
+interface Tried { readonly sentMs: number; readonly wallOffsetMs: number }
+
+/** Wall clocks count whole milliseconds. */
+const LEAST_JUMP_MS = 2;
 const HOT_MS = 1_000;
 const DEAF_AFTER_MS = 1_000;
 
@@ -27,6 +32,8 @@ export class Lease {
   #incarnation = '';
   readonly #past = new Set<string>();
   #n = 0;
+  /** When the beat that is due was first sent. */
+  #tried: Tried | undefined;
   #generation: string | undefined;
   #ackedSentMs = -Infinity;
   #wallOffsetMs = 0;
@@ -84,8 +91,9 @@ export class Lease {
   readable(): boolean {
     const now = this.clock.monotonicMs();
     return now < this.#ackedSentMs + this.settings.readLeaseMs && this.hears()
-      // Suspended meanwhile: the wall clock went on and the monotonic one did not.
-      && Math.abs(this.clock.wallMs() - now - this.#wallOffsetMs) < this.settings.readLeaseMs;
+      // Suspended meanwhile: the wall clock went on and the monotonic one did not. What may go unnoticed must fit, with the clocks'
+      // rates, into the quarter by which the shortest quiet time of a lapse is longer than this window.
+      && Math.abs(this.clock.wallMs() - now - this.#wallOffsetMs) < Math.max(LEAST_JUMP_MS, this.settings.readLeaseMs / 8);
   }
 
   /** A held session was asked for: beats follow at the rhythm that keeps memory readable. */
@@ -117,6 +125,7 @@ export class Lease {
   #begin(): void {
     this.#incarnation = `${this.instanceId}.${this.clock.randomHex(8)}`;
     this.#n = 0;
+    this.#tried = undefined;
     this.#ackedSentMs = -Infinity;
   }
 
@@ -134,6 +143,8 @@ export class Lease {
     const incarnation = this.#incarnation;
     const sentMs = this.clock.monotonicMs();
     this.#lastBeatSentMs = sentMs;
+    // An earlier try of the same beat may be the one that was executed: the store counts from that one.
+    this.#tried ??= { sentMs, wallOffsetMs: this.clock.wallMs() - sentMs };
     try {
       const answer = await this.calls.beat(incarnation, this.#n, this.settings.leaseMs);
       if (answer === 'lapsed' && this.#n === 0) {
@@ -142,7 +153,7 @@ export class Lease {
       }
       this.#failing = false;
       if (answer === 'lapsed') await this.#renew(incarnation);
-      else this.#acknowledged(sentMs, answer.generation);
+      else this.#acknowledged(this.#tried, answer.generation);
     } catch (error) {
       this.#failing = true;
       if (first) throw error;
@@ -151,10 +162,11 @@ export class Lease {
     if (first) this.#schedule();
   }
 
-  #acknowledged(sentMs: number, generation: string): void {
+  #acknowledged({ sentMs, wallOffsetMs }: Tried, generation: string): void {
     this.#n += 1;
+    this.#tried = undefined;
     this.#ackedSentMs = sentMs;
-    this.#wallOffsetMs = this.clock.wallMs() - this.clock.monotonicMs();
+    this.#wallOffsetMs = wallOffsetMs;
     const before = this.#generation;
     this.#generation = generation;
     if (before !== undefined && before !== generation) this.hooks.generation(before, generation);
