@@ -19,18 +19,22 @@ export function httpErrorOf(error: unknown): HttpError {
 /** What was thrown, as an error. */
 export const asError = (thrown: unknown): Error => (thrown instanceof Error ? thrown : new Error(String(thrown), { cause: thrown }));
 
-// Removing these two would also tell node:http never to send them; they describe the connection and the moment.
-const KEPT = new Set(['connection', 'date']);
+// Of the answer that is replaced. What else is set stays: for CORS, HSTS and the like the error is an answer as any other.
+const REPLACED = new Set([
+  'etag', 'last-modified', 'expires', 'cache-control', 'location', 'set-cookie', 'trailer', 'transfer-encoding', 'accept-ranges', 'age', 'refresh',
+]);
+
+const isReplaced = (name: string) => REPLACED.has(name) || (name.startsWith('content-') && !name.startsWith('content-security-policy'));
 
 type Method = (...args: unknown[]) => unknown;
 
 /** The methods of a response as they were before anything was held back. */
 export interface PlainMethods { readonly writeHead: Method; readonly end: Method }
 
-/** Answers with the error alone: what was set for the answer that it replaces is taken back. */
+/** Answers with the error alone: what describes the answer that it replaces is taken back. */
 export function answerError(res: ServerResponse, error: unknown, plain = res as PlainMethods): void {
   const { status, headers, text } = httpErrorOf(error);
-  for (const name of res.getHeaderNames()) if (!KEPT.has(name)) res.removeHeader(name);
+  for (const name of res.getHeaderNames()) if (isReplaced(name)) res.removeHeader(name);
   for (const [name, value] of Object.entries(headers)) res.setHeader(name, value);
   res.setHeader('Content-Type', 'text/plain; charset=utf-8');
   res.setHeader('Content-Length', Buffer.byteLength(text));

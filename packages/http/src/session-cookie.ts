@@ -29,6 +29,8 @@ export class SessionCookie {
   readonly #secrets: readonly string[];
   readonly #cookie: Settings['cookie'];
   readonly #attributes: SerializeOptions;
+  /** Browsers drop it without Secure. */
+  readonly #needsSecure: boolean;
   readonly #rollingS: number | undefined;
   readonly #warn: Warn;
 
@@ -37,6 +39,7 @@ export class SessionCookie {
     this.#prefix = `${name}=`;
     this.#secrets = secrets;
     this.#cookie = cookie;
+    this.#needsSecure = cookie.sameSite === 'none' || cookie.partitioned || /^__(?:Host|Secure)-/i.test(name);
     const { maxAge } = cookie;
     this.#attributes = { ...cookie, secure: false, ...(maxAge === undefined ? {} : { maxAge: Math.floor(maxAge / 1000) }) };
     this.#rollingS = maxAge === undefined ? undefined : maxAge / 2000;
@@ -72,7 +75,7 @@ export class SessionCookie {
     const value = this.#rollingS === undefined ? id : `${id}.${nowS().toString(36)}`;
     const [secret] = this.#secrets;
     const secure = this.#isSecure(req);
-    if (!secure && this.#cookie.sameSite === 'none') this.#warn('SAME_SITE_NONE');
+    if (!secure && this.#needsSecure) this.#warn('INSECURE_COOKIE');
     return serialize(this.#name, secret === undefined ? value : sign(value, secret), { ...this.#attributes, secure, ...this.#expiry() });
   }
 

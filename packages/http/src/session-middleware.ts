@@ -6,7 +6,7 @@ import { resolveSessionOptions, type SessionOptions } from './options.js';
 import { SessionCookie } from './session-cookie.js';
 import { cookieFace } from './session-methods.js';
 import { Turn, turnOf, type Site } from './turn.js';
-import { warnOnce } from './warnings.js';
+import { warnNotStoredOnce, warnOnce } from './warnings.js';
 
 /** Gives every request its session: `app.use(sessions)` with Connect and Express, `await sessions.open(req, res)` with node:http. */
 export interface SessionMiddleware {
@@ -35,7 +35,8 @@ const sessionProperty: PropertyDescriptor & ThisType<IncomingMessage> = {
   set(value: unknown) { turnOf(this)?.assign(value); },
 };
 const idProperty: PropertyDescriptor & ThisType<IncomingMessage> = {
-  configurable: true, enumerable: true, get() { return turnOf(this)?.session.id; },
+  // Not enumerable: a logger that copies the request would look at the session, and print its id.
+  configurable: true, enumerable: false, get() { return turnOf(this)?.session.id; },
 };
 
 const nothing = () => { /* the client has left, and nobody waits for the answer */ };
@@ -72,7 +73,7 @@ export function session(options: SessionOptions): SessionMiddleware {
   const settings = resolveSessionOptions(options);
   const { manager, owned, clock, access, onStoreError, cookie } = settings;
   const warn = warnOnce();
-  const site: Site = { manager, clock, access, onStoreError, warn, jar: new SessionCookie(settings, warn), cookieFace: cookieFace(cookie) };
+  const site: Site = { manager, clock, access, onStoreError, warn, warnNotStored: warnNotStoredOnce(), jar: new SessionCookie(settings, warn), cookieFace: cookieFace(cookie) };
   const stop = async () => { if (owned) await manager.stop(); };
 
   function middleware(req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void): void {

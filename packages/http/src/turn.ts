@@ -8,7 +8,7 @@ import type { Settings } from './options.js';
 import { holdBack, type Commit } from './response-gate.js';
 import type { SessionCookie } from './session-cookie.js';
 import { FACE, Face, isStored, keepOf, type Actions } from './session-methods.js';
-import { debug, warnNotStored, type Warn } from './warnings.js';
+import { debug, type Warn, type WarnNotStored } from './warnings.js';
 
 /** What all requests of one `session` share. */
 export interface Site {
@@ -19,6 +19,7 @@ export interface Site {
   readonly access: Settings['access'];
   readonly onStoreError: Settings['onStoreError'];
   readonly warn: Warn;
+  readonly warnNotStored: WarnNotStored;
 }
 
 /** How long a handler whose client has left may keep the session. */
@@ -32,6 +33,8 @@ type Next = (error?: unknown) => void;
 const ignored = () => { /* the session is given up: what comes of it changes nothing for the request */ };
 
 function onClose(this: ServerResponse): void { turnOf(this.req)?.left(); }
+
+const notEnded = () => new ClusterError('CLUSTER_MOVED', 'the session goes on under another id, so it was not ended; repeat the request with the present cookie');
 
 const TURN = Symbol('turn');
 
@@ -49,7 +52,7 @@ export class Turn implements Commit, Actions {
   #finding: AbortController | undefined;
   /** A method of the session that is under way; the response waits for it. */
   #running: Promise<void> | undefined;
-  /** Of `req.session = null`, which has nobody else to tell. */
+  /** Of a method that was to store or end the session: maybe nobody awaits it. */
   #failure: Error | undefined;
   #used = false;
   #flushed = false;
@@ -109,7 +112,7 @@ export class Turn implements Commit, Actions {
       debug('%s: the id in the cookie is unknown or has expired', this.req.method);
       return !this.#left;
     }
-    this.#handle = this.#dressed(session);
+    this.#take(session);
     if (this.#left) {
       this.#giveUp(session);
       return false;
@@ -136,34 +139,35 @@ export class Turn implements Commit, Actions {
 
   #use(): void {
     this.#used = true;
-    if (this.#handle === undefined) {
-      this.#handle = this.#dressed(this.site.manager.createSession());
-      this.#over = false;
-    }
+    const handle = this.#handle ?? this.#take(this.site.manager.createSession());
     // Too late for a cookie, and for a change: the handle is ended, so that a change throws.
-    if (this.#flushed) this.#giveUp(this.#handle);
+    if (this.#flushed) this.#giveUp(handle);
   }
 
   /** @throws ClusterError CLUSTER_BAD_OPTION for anything but null */
   assign(value: unknown): void {
     if (value === this.#handle && value !== undefined) return;
     if (value !== null) throw new ClusterError('CLUSTER_BAD_OPTION', `req.session: expected null, which ends the session, found ${typeof value}; set attributes on it`);
-    this.destroy().catch((error: unknown) => { this.#failure = asError(error); });
+    this.destroy().catch(ignored);
   }
 
   begin(): Promise<void> | undefined {
     this.#flushed = true;
-    const sending = this.#failure !== undefined ? Promise.reject(this.#failure)
-      : this.#running === undefined ? this.#send() : this.#running.then(() => this.#send());
+    const settle = () => this.#settle();
+    const sending = this.#running === undefined ? settle() : this.#running.then(settle, settle);
     sending?.catch((error: unknown) => { this.#notStored(error); });
     return sending;
   }
 
+  /** What a method could not do fails the response, unless the application answers an error of its own. */
+  #settle(): Promise<void> | undefined {
+    return this.#failure !== undefined && this.res.statusCode < 400 ? Promise.reject(this.#failure) : this.#send();
+  }
+
   /** The handler has ended: nobody else would say why its answer is replaced. */
   #notStored(error: unknown): void {
-    const label = labelOf(this.req);
-    debug('%s: answered with the error: %o', label, error);
-    if (!ClusterError.is(error) || error.status === 500) warnNotStored(label, ClusterError.is(error) ? error.code : 'CLUSTER_HTTP_ERROR', String(error));
+    debug('%s: answered with the error: %o', labelOf(this.req), error);
+    if (!ClusterError.is(error) || error.status === 500) this.site.warnNotStored(ClusterError.is(error) ? error.code : 'CLUSTER_HTTP_ERROR', String(error));
   }
 
   #send(): Promise<void> | undefined {
@@ -173,7 +177,7 @@ export class Turn implements Commit, Actions {
     const { manager, warn } = this.site;
     if (isStored(handle)) {
       const sent = manager.sendSession(handle);
-      if (handle.id === this.#cookieId && this.site.jar.isDue(this.#cookieSentS)) return sent.then(() => this.#confirmResend(handle.id));
+      if (handle.id === this.#cookieId && this.site.jar.isDue(this.#cookieSentS)) return this.#sentThenResend(handle.id, sent);
       if (this.#used) return sent;
       // Nobody has looked at it, so nothing can have changed and there is nothing to acknowledge.
       sent.catch(ignored);
@@ -186,13 +190,23 @@ export class Turn implements Commit, Actions {
     return undefined;
   }
 
+  async #sentThenResend(id: string, sent: Promise<void>): Promise<void> {
+    try {
+      await sent;
+    } catch (error) {
+      if (this.#used) throw error;
+      return;
+    }
+    await this.#confirmResend(id);
+  }
+
   /** The cookie is re-sent only if the id is still good: a login in another tab may have replaced both. */
   async #confirmResend(id: string): Promise<void> {
     const { manager } = this.site;
     const found = await manager.findSession(id, { access: 'snapshot' }).catch(ignored);
     if (found === undefined) return;
     this.#resend = true;
-    await manager.releaseSession(found);
+    manager.releaseSession(found).catch(ignored);
   }
 
   cookie(): string | undefined {
@@ -215,8 +229,10 @@ export class Turn implements Commit, Actions {
   }
 
   save(): Promise<void> {
-    return this.#run(async (handle) => {
-      if (this.#detached === undefined) await this.#orGiveUp(handle, this.site.manager.sendSession(handle, { release: false }));
+    return this.#change(async (handle) => {
+      if (this.#detached !== undefined) return;
+      await this.#orGiveUp(handle, this.site.manager.sendSession(handle, { release: false }));
+      this.#failure = undefined;
     });
   }
 
@@ -225,37 +241,68 @@ export class Turn implements Commit, Actions {
   }
 
   release(): Promise<void> {
-    return this.#run(async () => { await this.#send(); });
+    return this.#change(async () => {
+      const sent = this.#send();
+      if (sent === undefined) return;
+      await sent;
+      this.#failure = undefined;
+    });
   }
 
   regenerate(options: unknown): Promise<void> {
-    return this.#run(async (old) => {
+    return this.#change(async (old) => {
       const keep = keepOf(options);
       const { manager } = this.site;
       if (isStored(old)) {
-        const next = this.#handle = this.#dressed(await this.#orGiveUp(old, manager.changeSessionId(old)));
+        const next = this.#take(await this.#orGiveUp(old, manager.changeSessionId(old)));
         for (const name of Object.keys(next)) if (keep !== true && !keep.includes(name)) next.delete(name);
       } else {
-        const next = this.#handle = this.#dressed(manager.createSession());
+        const next = this.#take(manager.createSession());
         for (const name of Object.keys(old)) if (keep === true || keep.includes(name)) next.set(name, old.get(name));
         manager.releaseSession(old).catch(ignored);
       }
+      this.#failure = undefined;
     });
   }
 
   destroy(): Promise<void> {
-    return this.#run(async (handle) => {
-      if (this.#detached === 'MOVED') throw new ClusterError('CLUSTER_MOVED', 'the session goes on under another id, so it was not ended; repeat the request with the present cookie');
+    return this.#change(async (handle) => {
+      if (this.#detached === 'MOVED') throw notEnded();
       if (this.#detached === 'STORE_DOWN') throw new ClusterError('CLUSTER_UNAVAILABLE', 'the store could not be reached, so the session was not ended');
       this.#handle = undefined;
-      const { manager } = this.site;
       try {
-        if (!isStored(handle)) return;
-        const outcome = await manager.removeSession(handle.id);
-        if (outcome === 'moved') throw new ClusterError('CLUSTER_MOVED', 'the session goes on under another id, so it was not ended; repeat the request with the present cookie');
-        this.#cleared = this.#cookieId !== undefined;
+        if (isStored(handle)) await this.#remove(handle.id);
+      } catch (error) {
+        // It goes on, so nothing may begin in its place; and another `destroy` tries again.
+        this.#dropNew();
+        this.#handle = handle;
+        this.#over = true;
+        throw error;
       } finally {
-        manager.releaseSession(handle).catch(ignored);
+        this.site.manager.releaseSession(handle).catch(ignored);
+      }
+    });
+  }
+
+  /** What was begun while the removal was under way. */
+  #dropNew(): void {
+    if (this.#handle !== undefined) this.#giveUp(this.#handle);
+  }
+
+  async #remove(id: string): Promise<void> {
+    if (await this.site.manager.removeSession(id) === 'moved') throw notEnded();
+    this.#cleared = this.#cookieId !== undefined;
+    this.#failure = undefined;
+  }
+
+  /** A method whose failure the response must not hide. */
+  #change(work: (handle: Session) => Promise<void>): Promise<void> {
+    return this.#run(async (handle) => {
+      try {
+        await work(handle);
+      } catch (error) {
+        this.#failure = asError(error);
+        throw error;
       }
     });
   }
@@ -285,8 +332,11 @@ export class Turn implements Commit, Actions {
     this.site.manager.releaseSession(handle).catch(ignored);
   }
 
-  #dressed(session: Session): Session {
+  /** From here on this is the handle of the request. */
+  #take(session: Session): Session {
     Reflect.set(session, FACE, new Face(this, this.site.cookieFace));
+    this.#handle = session;
+    this.#over = false;
     return session;
   }
 }

@@ -6,7 +6,7 @@ export const warnings = {
   MALFORMED_COOKIE: 'a session cookie is malformed or too long and is not used. Another application may use the same cookie name: see `name`.',
   DOUBLED_COOKIE: 'a request carries two session cookies of one name; the first that is valid is used. They differ in path or domain: see `cookie`.',
   SECURE_OVER_HTTP: 'the session cookie is marked Secure, but the request came over plain http: browsers drop it unless a proxy in front ends TLS.',
-  SAME_SITE_NONE: "the session cookie says SameSite=None without Secure, since the request came over plain http: browsers drop it. With a proxy that ends TLS, set cookie.secure to true.",
+  INSECURE_COOKIE: 'the session cookie is not marked Secure, since the request came over plain http, and has what browsers take only with it (SameSite=None, Partitioned, or a name with __Host- or __Secure-): they drop it. With a proxy that ends TLS, set cookie.secure to true.',
   MOVED: "a request changed a session whose id had been changed meanwhile (a login in another tab, most likely); the change was dropped.",
   NOT_LOOKED_UP: 'an OPTIONS request changed its session; it has none, and the change was dropped.',
   STORE_DOWN: "a request changed its session while the store could not be reached (onStoreError: 'anonymous'); the change was dropped.",
@@ -30,13 +30,18 @@ export function warnOnce(): Warn {
 /** One line per decision, with NODE_DEBUG=cluster. */
 export const debug = debuglog('cluster');
 
-const MOST_ROUTES = 1_000;
-const told = new Set<string>();
+const MOST_NOT_STORED = 100;
 
-/** A change that could not be stored because of what the application put into the session: said once per route and code. */
-export function warnNotStored(label: string, code: string, message: string): void {
-  const route = `${code} ${label}`;
-  if (told.has(route) || told.size >= MOST_ROUTES) return;
-  told.add(route);
-  process.emitWarning(`session: ${label}: ${message} (said once per route)`, { type: 'ClusterWarning', code });
+/** Warns once per code and message; neither names a path, which may hold ids and tokens. */
+export type WarnNotStored = (code: string, message: string) => void;
+
+/** For a change that could not be stored because of what the application put into the session. */
+export function warnNotStoredOnce(): WarnNotStored {
+  const told = new Set<string>();
+  return (code, message) => {
+    const reason = `${code} ${message}`;
+    if (told.has(reason) || told.size >= MOST_NOT_STORED) return;
+    told.add(reason);
+    process.emitWarning(`session: ${message} (said once)`, { type: 'ClusterWarning', code });
+  };
 }

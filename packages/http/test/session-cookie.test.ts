@@ -91,7 +91,13 @@ describe("secure: 'auto'", () => {
 
   it('tells once why a browser will drop the cookie', async () => {
     expect(await warningsOf(() => setCookie({ secure: true }))).toEqual(['CLUSTER_HTTP_SECURE_OVER_HTTP']);
-    expect(await warningsOf(() => setCookie({ sameSite: 'none' }))).toEqual(['CLUSTER_HTTP_SAME_SITE_NONE']);
+    for (const cookie of [{ sameSite: 'none' }, { partitioned: true }] as const) {
+      expect(await warningsOf(() => setCookie(cookie))).toEqual(['CLUSTER_HTTP_INSECURE_COOKIE']);
+    }
+    for (const name of ['__Host-sid', '__Secure-sid']) {
+      const { url } = await countedOn(instance({ name }));
+      expect(await warningsOf(() => ask(url, { method: 'POST' }))).toEqual(['CLUSTER_HTTP_INSECURE_COOKIE']);
+    }
   });
 });
 

@@ -1,37 +1,13 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import type { ClusterError } from '@cluster/core';
-import type { SessionMiddleware } from '@cluster/http';
-import { express5, instance, instances, one, stopAll, SwitchStore, warningsOf, type Handler, type SessionRequest } from './support/cluster.js';
-import { ask, closeAll, deferred, serve, Visitor } from './support/servers.js';
+import { express5, instance, instances, one, stopAll, SwitchStore, warningsOf } from './support/cluster.js';
+import { put, site, type Work } from './support/site.js';
+import { ask, closeAll, deferred, serve } from './support/servers.js';
 
 afterEach(async () => {
   await closeAll();
   await stopAll();
 });
-
-type Work = (req: SessionRequest) => unknown;
-
-/** A site whose path names the work that is done on `req.session`; the answer is what the work returns. */
-async function site(works: Record<string, Work>, sessions: SessionMiddleware = instance()) {
-  const handler: Handler = async (req, res) => {
-    const work = works[(req.url ?? '').slice(1)];
-    res.end(JSON.stringify(work === undefined ? { ...req.session } : await work(req) ?? null));
-  };
-  const { url } = await serve(express5(sessions, handler));
-  const visitor = new Visitor();
-  return {
-    url, sessions, visitor,
-    id: () => visitor.cookies.get('sid') ?? '',
-    post: async (path = '') => visitor.post(`${url}/${path}`),
-    get: async (path = '') => visitor.get(`${url}/${path}`),
-    content: async () => JSON.parse((await visitor.get(`${url}/`)).body) as unknown,
-  };
-}
-
-const put: Work = ({ session }) => {
-  session.user = 'ada';
-  session.cart = ['book'];
-};
 
 describe('every method answers by its promise and by its callback', () => {
   const methods = ['save', 'reload', 'regenerate', 'destroy', 'release', 'touch'] as const;
@@ -49,10 +25,11 @@ describe('every method answers by its promise and by its callback', () => {
 
   it.each(['save', 'regenerate', 'destroy', 'release'] as const)('%s with an error', async (method) => {
     const store = new SwitchStore();
-    const failing = (work: Work): Work => (req) => {
+    const failing = (work: Work): Work => (req, res) => {
       req.session.note = 'changed';
       store.cutOff();
-      return work(req);
+      res.statusCode = 500;
+      return work(req, res);
     };
     const { post, content } = await site({
       put,
@@ -61,9 +38,9 @@ describe('every method answers by its promise and by its callback', () => {
     }, one({ store, storeTimeoutMs: 30, lockTimeoutMs: 30 }));
     for (const path of ['promise', 'callback']) {
       await post('put');
-      // The application has been told, so the answer is its own.
+      // The application has been told, and answers an error: the page is its own.
       const reply = await post(path);
-      expect(reply).toMatchObject({ status: 200, body: '503' });
+      expect(reply).toMatchObject({ status: 500, body: '503' });
       expect(reply.headers).not.toHaveProperty('set-cookie');
       store.map.before = () => undefined;
       expect(await content()).not.toHaveProperty('note');
@@ -91,7 +68,7 @@ describe('save', () => {
   });
 
   it('of a new session gives it a cookie', async () => {
-    const { post, content } = await site({ save: async (req) => { put(req); await req.session.save(); } });
+    const { post, content } = await site({ save: async (req, res) => { put(req, res); await req.session.save(); } });
     expect((await post('save')).headers['set-cookie']).toHaveLength(1);
     expect(await content()).toEqual({ user: 'ada', cart: ['book'] });
   });
@@ -156,7 +133,7 @@ describe('release', () => {
   });
 
   it('of a new session stores it, and the cookie follows', async () => {
-    const { post, content } = await site({ release: async (req) => { put(req); await req.session.release(); } });
+    const { post, content } = await site({ release: async (req, res) => { put(req, res); await req.session.release(); } });
     expect((await post('release')).headers['set-cookie']).toHaveLength(1);
     expect(await content()).toEqual({ user: 'ada', cart: ['book'] });
   });
@@ -187,7 +164,7 @@ describe('regenerate', () => {
   });
 
   it.each(keeps)('of a session that is not stored keeps %s', async (_name, options, kept) => {
-    const { post, content } = await site({ renew: async (req) => { put(req); await req.session.regenerate(options as { keep: true }); } });
+    const { post, content } = await site({ renew: async (req, res) => { put(req, res); await req.session.regenerate(options as { keep: true }); } });
     const reply = await post('renew');
     expect(reply.headers['set-cookie']?.length ?? 0).toBe(Object.keys(kept).length > 0 ? 1 : 0);
     expect(await content()).toEqual(kept);
@@ -229,7 +206,10 @@ describe('regenerate', () => {
   });
 
   it.each([[{ keep: 'cart' }, /keep: expected true or an array/], [{ graceMs: 50 }, /graceMs: no such option, or not built yet/]])('refuses %j', async (options, text) => {
-    const { post, id } = await site({ put, renew: ({ session }) => session.regenerate(options as never).catch((error: unknown) => [(error as ClusterError).code, (error as Error).message]) });
+    const { post, id } = await site({ put, renew: ({ session }, res) => {
+      res.statusCode = 500;
+      return session.regenerate(options as never).catch((error: unknown) => [(error as ClusterError).code, (error as Error).message]);
+    } });
     await post('put');
     const before = id();
     const [code, message] = JSON.parse((await post('renew')).body) as [string, string];
@@ -280,9 +260,10 @@ describe('destroy', () => {
     const inside = deferred();
     const { url, post, id, content } = await site({
       put, renew: ({ session }) => session.regenerate({ keep: true }),
-      bye: async ({ session }) => {
+      bye: async ({ session }, res) => {
         inside.resolve();
         await go.promise;
+        res.statusCode = 409;
         return session.destroy().catch((error: unknown) => (error as ClusterError).code);
       },
     });
@@ -314,7 +295,7 @@ describe('destroy', () => {
   });
 
   it('of a session that was never stored sends nothing', async () => {
-    const { post, sessions } = await site({ bye: async (req) => { put(req); await req.session.destroy(); } });
+    const { post, sessions } = await site({ bye: async (req, res) => { put(req, res); await req.session.destroy(); } });
     const reply = await post('bye');
     expect(reply.headers).not.toHaveProperty('set-cookie');
     expect(sessions.health().storeCalls).toEqual({});

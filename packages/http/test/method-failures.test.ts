@@ -1,0 +1,95 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { one, stopAll, SwitchStore, type SessionRequest } from './support/cluster.js';
+import { put, site } from './support/site.js';
+import { closeAll } from './support/servers.js';
+
+afterEach(async () => {
+  await closeAll();
+  await stopAll();
+});
+
+describe.each(['save', 'regenerate', 'destroy', 'release'] as const)('%s that fails', (method) => {
+  const ways: [string, (session: SessionRequest['session']) => unknown][] = [
+    ['that nobody awaits', (session) => { void session[method](); }],
+    ['that nobody awaits, and that has failed before the end', async (session) => {
+      void session[method]();
+      await new Promise((resolve) => { setTimeout(resolve, 90); });
+    }],
+    ['whose callback ignores the error', (session) => new Promise((resolve) => { void session[method](() => { resolve(undefined); }); })],
+    ['whose error is caught and forgotten', (session) => session[method]().catch(() => 'forgotten')],
+  ];
+  it.each(ways)('%s: the response is the error', async (_name, way) => {
+    const store = new SwitchStore();
+    const { post, id, content } = await site({
+      put, fail: ({ session }) => {
+        session.note = 'changed';
+        store.cutOff();
+        return way(session);
+      },
+    }, one({ store, storeTimeoutMs: 20, lockTimeoutMs: 20 }));
+    await post('put');
+    const before = id();
+    const reply = await post('fail');
+    expect(reply.status).toBe(503);
+    expect(reply.headers).not.toHaveProperty('set-cookie');
+    expect(id()).toBe(before);
+    store.map.before = () => undefined;
+    expect(await content()).toEqual({ user: 'ada', cart: ['book'] });
+  });
+});
+
+describe('a method that succeeds after one that failed', () => {
+  it('destroy ends the session after all', async () => {
+    const store = new SwitchStore();
+    const { post, id, sessions } = await site({
+      put, bye: async ({ session }, res) => {
+        store.cutOff();
+        await session.destroy().catch(() => undefined);
+        store.map.before = () => undefined;
+        await (res.req as SessionRequest).session.destroy();
+      },
+    }, one({ store, storeTimeoutMs: 20, lockTimeoutMs: 20 }));
+    await post('put');
+    const old = id();
+    expect((await post('bye')).status).toBe(200);
+    expect(id()).toBe('');
+    expect(await sessions.manager.findSession(old)).toBeUndefined();
+  });
+
+  it('regenerate after a save of a new session that failed: changes are stored and the cookie is sent', async () => {
+    const { post, content } = await site({ renew: async (req) => {
+      req.session.set('callback', () => 1);
+      await req.session.save().catch(() => undefined);
+      await req.session.regenerate();
+      req.session.note = 'after';
+    } });
+    const reply = await post('renew');
+    expect(reply.status).toBe(200);
+    expect(reply.headers['set-cookie']).toHaveLength(1);
+    expect(await content()).toEqual({ note: 'after' });
+  });
+});
+
+describe('regenerate after release', () => {
+  it('of a session that is not stored: changes are stored and the cookie is sent', async () => {
+    const { post, content } = await site({ renew: async (req) => {
+      await req.session.release();
+      await req.session.regenerate();
+      req.session.note = 'after';
+    } });
+    expect((await post('renew')).headers['set-cookie']).toHaveLength(1);
+    expect(await content()).toEqual({ note: 'after' });
+  });
+
+  it('of a stored session is refused, and the response says so', async () => {
+    const { post, content } = await site({ put, renew: async (req) => {
+      await req.session.release();
+      void req.session.regenerate();
+    } });
+    await post('put');
+    const reply = await post('renew');
+    expect(reply.status).toBe(409);
+    expect(reply.headers).not.toHaveProperty('set-cookie');
+    expect(await content()).toEqual({ user: 'ada', cart: ['book'] });
+  });
+});
