@@ -3,6 +3,7 @@ import { ClusterError, type FindOptions, type Manager, type Session } from '@clu
 import type { Clock } from '@cluster/core/driver';
 import { asError } from './answer.js';
 import { accessOf, labelOf } from './access.js';
+import { hearDeparture } from './departure.js';
 import type { HttpSession, SessionMethods } from './http-session.js';
 import type { Settings } from './options.js';
 import { holdBack, type Commit } from './response-gate.js';
@@ -32,8 +33,6 @@ type Next = (error?: unknown) => void;
 
 const ignored = () => { /* the session is given up: what comes of it changes nothing for the request */ };
 
-function onClose(this: ServerResponse): void { turnOf(this.req)?.left(); }
-
 const notEnded = () => new ClusterError('CLUSTER_MOVED', 'the session goes on under another id, so it was not ended; repeat the request with the present cookie');
 
 const TURN = Symbol('turn');
@@ -60,6 +59,9 @@ export class Turn implements Commit, Actions {
   #over = false;
   #cleared = false;
   #left = false;
+  #isWatched = false;
+  /** The client left {@link LEFT_GRACE_MS} ago. */
+  #isGraceOver = false;
 
   constructor(readonly site: Site, readonly req: IncomingMessage, readonly res: ServerResponse) {
     (req as { [TURN]?: Turn })[TURN] = this;
@@ -86,6 +88,10 @@ export class Turn implements Commit, Actions {
       this.#enter(next);
       return;
     }
+    if (access === 'exclusive' && typeof (this.res as Partial<ServerResponse>).on !== 'function') {
+      next(new ClusterError('CLUSTER_BAD_OPTION', "session: an upgrade has no response whose end would give the session on: expected access 'snapshot', found 'exclusive'; change it by manager.update(id, …)"));
+      return;
+    }
     site.manager.findSession(cookie.id, access === 'exclusive' ? this.#queued() : { access, label: labelOf(req) }).then(
       (session) => { if (this.#found(session, cookie.sentS)) this.#enter(next); else gone(); },
       (error: unknown) => { if (this.#left) gone(); else if (this.#lost(error)) this.#enter(next); else next(error); },
@@ -95,8 +101,9 @@ export class Turn implements Commit, Actions {
   /** A client that leaves gives its place in the queue up, and the lock; a snapshot has neither. */
   #queued(): FindOptions {
     this.#finding = new AbortController();
-    this.res.on('close', onClose);
-    return { access: 'exclusive', label: labelOf(this.req), signal: this.#finding.signal };
+    const { signal } = this.#finding;
+    this.#watch();
+    return { access: 'exclusive', label: labelOf(this.req), signal };
   }
 
   #enter(next: Next): void {
@@ -222,10 +229,24 @@ export class Turn implements Commit, Actions {
 
   /** The client has left, or everything has been sent. */
   left(): void {
-    if (this.#flushed || this.#over) return;
+    if (this.#flushed || this.#left) return;
     this.#left = true;
     this.#finding?.abort();
-    this.site.clock.timer(() => { if (this.#handle !== undefined && !this.#flushed) this.#giveUp(this.#handle); }, LEFT_GRACE_MS);
+    this.site.clock.timer(() => {
+      this.#isGraceOver = true;
+      this.#endGrace();
+    }, LEFT_GRACE_MS);
+  }
+
+  #endGrace(): void {
+    if (this.#isGraceOver && this.#handle !== undefined && !this.#flushed) this.#giveUp(this.#handle);
+  }
+
+  /** From the first moment at which the request may hold a lock; the others are spared the listener. */
+  #watch(): void {
+    if (this.#isWatched) return;
+    this.#isWatched = true;
+    hearDeparture(this.req, this.res, this);
   }
 
   save(): Promise<void> {
@@ -309,10 +330,15 @@ export class Turn implements Commit, Actions {
 
   /** One after the other, each on the handle that the one before left. */
   #run(work: (handle: Session) => Promise<void>): Promise<void> {
+    this.#watch();
     const onHandle = () => work(this.session);
     const run = this.#running === undefined ? onHandle() : this.#running.then(onHandle, onHandle);
     this.#running = run;
-    const settled = () => { if (this.#running === run) this.#running = undefined; };
+    const settled = () => {
+      if (this.#running === run) this.#running = undefined;
+      // A handle that was being sent could not be given up before.
+      this.#endGrace();
+    };
     run.then(settled, settled);
     return run;
   }

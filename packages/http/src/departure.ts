@@ -1,0 +1,38 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+
+/** Who wants to hear when a client leaves. */
+export interface Waiter { left(): void }
+
+// One listener per connection: it may carry many requests one after the other, and several at once.
+const waiting = new WeakMap<Socket, Set<Waiter>>();
+
+function waitersOn(socket: Socket): Set<Waiter> {
+  const known = waiting.get(socket);
+  if (known !== undefined) return known;
+  const waiters = new Set<Waiter>();
+  waiting.set(socket, waiters);
+  socket.once('close', () => { for (const waiter of waiters) waiter.left(); });
+  return waiters;
+}
+
+/**
+ * Tells the waiter that the client has left, or that the response has ended; at once if it has left already. The response
+ * of a pipelined request has no connection before its turn, and never closes if the connection does before: so both are heard.
+ */
+export function hearDeparture(req: IncomingMessage, res: ServerResponse, waiter: Waiter): void {
+  // HTTP/2 has a stream per request, whose end the response reports. Its `socket` is no connection.
+  const socket = req.httpVersionMajor === 1 ? req.socket as Socket | undefined : undefined;
+  if (res.closed || res.destroyed || socket?.destroyed === true) {
+    waiter.left();
+    return;
+  }
+  const waiters = socket === undefined ? undefined : waitersOn(socket);
+  waiters?.add(waiter);
+  // An upgrade has no response.
+  if (typeof (res as Partial<ServerResponse>).on !== 'function') return;
+  res.on('close', () => {
+    waiters?.delete(waiter);
+    waiter.left();
+  });
+}
