@@ -51,7 +51,8 @@ export class Clients {
       this.#left -= 1;
       if (!random.chance(plan.sticky)) usual = random.int(0, plan.instances - 1);
       const running = cluster.running;
-      const life = running.find(({ process }) => process.instanceId === `i${usual}`) ?? running[client % Math.max(1, running.length)];
+      const same = running.filter(({ process }) => process.instanceId === `i${usual}`);
+      const life = same.length > 1 ? random.pick(same) : same[0] ?? running[client % Math.max(1, running.length)];
       if (life === undefined) await world.sleep(20);
       else await this.request(life, random.int(0, plan.sessions - 1), random.weighted(plan.mix));
       await world.sleep(random.between(0, 2 * plan.idleMs));

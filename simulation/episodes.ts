@@ -26,6 +26,9 @@ export class Episodes {
     calmDown(cluster.weather);
     for (const end of [...this.#ends]) end();
     cluster.outage.mode = 'up';
+    // Of several processes with one address only the newest hears.
+    const newest = new Map(cluster.running.map((life) => [life.process.instanceId, life]));
+    for (const life of cluster.running) if (newest.get(life.process.instanceId) !== life) cluster.kill(life);
     if (cluster.running.length === 0) cluster.bear('i0');
   }
 
@@ -70,15 +73,14 @@ export class Episodes {
     cluster.kill(life);
     // Some stay dead for the rest of the run.
     const stays = random.chance(0.15) && cluster.running.length > 1;
-    if (!stays) this.#for(random.between(1, 2 * plan.options.leaseMs), () => { cluster.bear(life.process.instanceId); });
+    if (!stays) this.#for(random.between(1, 2 * plan.options.leaseMs), () => { this.#replace(life); });
     return true;
   }
 
-  /** A second process takes the address while the first still serves; its signals no longer arrive. */
+  /** A second process takes the address while the first still serves; signals no longer arrive there. */
   overlap(life: Life): boolean {
     const { cluster, cluster: { random, plan } } = this;
     if (plan.gone === 'dead' || plan.store === 'memory') return false;
-    life.isRetired = true;
     cluster.bear(life.process.instanceId);
     this.#for(random.between(0, 2 * plan.options.leaseMs), () => { cluster.kill(life); });
     return true;
@@ -91,10 +93,14 @@ export class Episodes {
     const bear = () => {
       if (!life.process.isAlive) return;
       cluster.kill(life);
-      cluster.bear(life.process.instanceId);
+      this.#replace(life);
     };
     life.manager.stop().then(bear, bear);
     return true;
+  }
+
+  #replace({ process: { instanceId } }: Life): void {
+    if (!this.cluster.running.some(({ process }) => process.instanceId === instanceId)) this.cluster.bear(instanceId);
   }
 
   outage(): boolean {
@@ -126,6 +132,7 @@ export class Episodes {
     const { random } = this.cluster;
     if (this.#states.length === 0) return false;
     random.pick(this.#states)();
+    this.cluster.recorder.rolledBack();
     this.#states = [];
     return true;
   }

@@ -39,6 +39,7 @@ export class Recorder {
   readonly conflicts = new Map<string, string>();
   readonly #contentOfStamp = new Map<string, string>();
   readonly #grantOfVersion = new Map<string, string>();
+  readonly #versions = new Map<string, number>();
   readonly #tokensStored = new Map<string, Set<string>>();
   #lastNs = 0;
   #tokens = 0;
@@ -73,10 +74,16 @@ export class Recorder {
     if (before !== undefined && before !== content) this.violation('stamp', `one stamp names two contents of ${key.slice(-64, -58)}: ${before} and ${content}`);
     this.#contentOfStamp.set(name, content);
     if (!this.mayRollBack) this.#checkWriter(key, stamp);
+    const version = this.#versions.get(key) ?? 0;
+    if (stamp.version < version) this.violation('version', `version ${version} of ${key.slice(-64, -58)} was followed by ${stamp.version}, and the store did not roll back`);
+    this.#versions.set(key, stamp.version);
     let tokens = this.#tokensStored.get(key);
     if (tokens === undefined) this.#tokensStored.set(key, tokens = new Set());
     for (const [attribute, encoded] of attributes) tokens.add(`${attribute}=${tokenIn(encoded)}`);
   };
+
+  /** Versions may begin anew from older ones. */
+  rolledBack(): void { this.#versions.clear(); }
 
   /** Whether anything that the operation would have written was in the store at any time, under a known id. */
   wasStored(session: KnownSession, { value }: HistoryOperation): boolean {

@@ -68,24 +68,30 @@ async function rest(world: World, ms: number): Promise<void> {
   await world.run(() => isOver, MOST_MS);
 }
 
-/** After the faults every session can be had again, by every instance, within the bounds. */
+/** After the faults every session can be had again, by one instance alone and then by all at once, within the bounds. */
 async function everySession(cluster: Cluster): Promise<void> {
-  const { world, recorder } = cluster;
+  const { recorder, random } = cluster;
   const known = recorder.sessions.filter(({ ids, isOver, endedNs }) => ids.length > 0 && !isOver && endedNs === undefined);
-  let open = 0;
   const lives = cluster.running;
-  const visit = async (life: Life, session: KnownSession, label: string): Promise<void> => {
-    const turn = await SimTurn.find(cluster, life, session, 'exclusive', label, true);
-    turn?.write('b', false);
-    if (await turn?.send(false) === undefined || turn?.isAcknowledged === true || session.isRemovalAsked) return;
-    recorder.violation('liveness', `${label}: ${session.name} cannot be changed, though nothing goes wrong any more`);
-  };
-  for (const session of known) {
-    for (const life of lives) {
-      open += 1;
-      const label = `last#${open}`;
-      visit(life, session, label).catch((error: unknown) => { recorder.violation('error', `${label}: ${String(error)}`); }).finally(() => { open -= 1; });
-    }
+  await visitAll(cluster, known.map((session) => [random.pick(lives), session]), 'alone');
+  await visitAll(cluster, known.flatMap((session) => lives.map((life) => [life, session] as const)), 'last');
+}
+
+async function visitAll(cluster: Cluster, visits: readonly (readonly [Life, KnownSession])[], name: string): Promise<void> {
+  let open = visits.length;
+  for (const [index, [life, session]] of visits.entries()) {
+    const label = `${name}#${index + 1}`;
+    visit(cluster, life, session, label)
+      .catch((error: unknown) => { cluster.recorder.violation('error', `${label}: ${String(error)}`); }).finally(() => { open -= 1; });
   }
-  await world.run(() => open === 0, MOST_MS);
+  await cluster.world.run(() => open === 0, MOST_MS);
+}
+
+async function visit(cluster: Cluster, life: Life, session: KnownSession, label: string): Promise<void> {
+  const turn = await SimTurn.find(cluster, life, session, 'exclusive', label, true);
+  if (turn === undefined) return;
+  turn.write('b', false);
+  await turn.send(false);
+  if (turn.isAcknowledged || session.isRemovalAsked) return;
+  cluster.recorder.violation('liveness', `${label}: ${session.name} cannot be changed, though nothing goes wrong any more`);
 }
