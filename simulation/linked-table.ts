@@ -76,5 +76,6 @@ export class LinkedTable implements SessionTable {
 
 const shortArg = (arg: unknown): string => {
   if (typeof arg === 'string') return arg.replaceAll(/[\w-]+\.s\.([0-9a-f]{6})[0-9a-f]+/g, '$1').replaceAll(/\b([0-9a-f]{6})[0-9a-f]{26}\b/g, '$1');
-  return JSON.stringify(arg, (_, each: unknown) => (each instanceof Map ? Object.fromEntries(each) as unknown : typeof each === 'string' ? shortArg(each) : each)) ?? '-';
+  // JSON has nothing for undefined, which the compiler does not say.
+  return String(JSON.stringify(arg, (_, each: unknown) => (each instanceof Map ? Object.fromEntries(each) as unknown : typeof each === 'string' ? shortArg(each) : each)));
 };

@@ -1,0 +1,57 @@
+import { describe, expect, it } from '@jest/globals';
+import { huntMutation } from '../hunt.js';
+import { mutations } from '../mutations.js';
+import { simulate, type Outcome } from '../simulate.js';
+import { Tally } from '../tally.js';
+
+const REQUESTS = 400;
+const FIXED_SEEDS = 60;
+const FRESH_SEEDS = 60;
+const MUTATION_SEEDS = 200;
+/** Other ones each time; the title of the test says which. */
+const fresh = 1_000_000 + (Date.now() % 1_000_000_000);
+
+const shown = ({ seed, violations }: Outcome): string[] => violations.map(({ check, message }) => `seed ${seed}, ${check}: ${message}`);
+
+async function runSeeds(from: number, seeds: number): Promise<{ readonly tally: Tally; readonly violations: string[] }> {
+  const tally = new Tally();
+  const violations: string[] = [];
+  for (let seed = from; seed < from + seeds; seed += 1) {
+    const outcome = await simulate(seed, { requests: REQUESTS });
+    tally.add(outcome);
+    violations.push(...shown(outcome));
+  }
+  return { tally, violations };
+}
+
+describe('the engine under faults', () => {
+  it(`keeps its promises: seeds 1 to ${FIXED_SEEDS}`, async () => {
+    const { tally, violations } = await runSeeds(1, FIXED_SEEDS);
+    expect(violations).toEqual([]);
+    expect(tally.summary.requests).toBeGreaterThan(FIXED_SEEDS * REQUESTS * 0.8);
+    // Every kind of fault happened.
+    expect(Object.keys(tally.summary.faults).sort()).toEqual([
+      'crash', 'late', 'lost', 'outage', 'overlap', 'partition', 'pause', 'refused', 'repeated', 'replyLost', 'restart', 'rollback',
+      'signalDenied', 'signalLost', 'signalSlow', 'signalTwice', 'slow', 'storm', 'suspend', 'twice',
+    ]);
+  }, 60_000);
+
+  it(`keeps its promises: fresh seeds ${fresh} to ${fresh + FRESH_SEEDS - 1}`, async () => {
+    expect((await runSeeds(fresh, FRESH_SEEDS)).violations).toEqual([]);
+  }, 60_000);
+
+  it('does the same again for the same seed', async () => {
+    const [once, again] = [await simulate(7, { requests: 200 }), await simulate(7, { requests: 200 })];
+    expect(again).toEqual({ ...once, violations: [] });
+    expect(await simulate(8, { requests: 200 })).not.toEqual(once);
+  }, 60_000);
+});
+
+describe('a mutation is found', () => {
+  it.each(mutations.map((mutation) => [mutation.name, mutation] as const))('%s', async (_, mutation) => {
+    const found = await huntMutation(mutation, 1, MUTATION_SEEDS);
+    expect(found).toBeDefined();
+    // With the rule in its place the same run is as it should be.
+    expect(shown(await simulate(found?.seeds ?? 0, { requests: mutation.requests, change: mutation.change }))).toEqual([]);
+  }, 60_000);
+});
