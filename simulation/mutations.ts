@@ -140,6 +140,6 @@ export const mutations: readonly NamedMutation[] = [
     change: { ...mixed, sessions: 1, clients: 6, mix: { write: 60, post: 20, get: 20 } } },
   { name: 'queue not passed on', requests: 200,
     mutation: { table: (inner) => changed(inner, { signal: (instanceId, message) => inner.signal(instanceId, withoutQueue(message)) }) },
-    change: { ...table, workload: 'handover', sessions: 1, instances: 12, clients: 24, sticky: 1, episodeEveryMs: Infinity, workMs: 40, idleMs: 2,
+    change: { ...table, workload: 'handover', keepsOrder: true, sessions: 1, instances: 12, clients: 24, sticky: 1, episodeEveryMs: Infinity, workMs: 40, idleMs: 2,
       weather: { lost: 0, replyLost: 0, late: 0, twice: 0, repeated: 0, slow: 0, refused: 0, signalLost: 0, signalTwice: 0, signalSlow: 0, signalDenied: 0, wayMs: 0.5 } } },
 ];

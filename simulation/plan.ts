@@ -33,6 +33,8 @@ export interface Plan {
   readonly episodeEveryMs: number;
   /** Clocks run at most so much faster or slower than the store's. */
   readonly rateSpread: number;
+  /** Nothing goes wrong and everybody waits in the same queue: it must be kept. */
+  readonly keepsOrder: boolean;
   readonly workMs: number;
   readonly idleMs: number;
 }
@@ -86,6 +88,7 @@ export function planOf(seed: number, requests: number, change: PlanChange = {}):
     weather,
     episodes: { ...EPISODES, ...(workload === 'rollback' ? { rollback: 60 } : {}) },
     episodeEveryMs: isCalm ? Infinity : random.pick([300, 1_000, 3_000]),
+    keepsOrder: isCalm && workload === 'handover' && store === 'table' && wayMs < 1,
     rateSpread: random.pick([0, 0.001, 0.05]), workMs: random.pick([1, 10, 40]), idleMs: random.pick([2, 30, 150]),
   };
   const { options, weather: changedWeather, ...rest } = change;

@@ -46,6 +46,31 @@ export class Recorder {
 
   constructor(private readonly world: World, private readonly mayRollBack: boolean) {}
 
+  /** Exclusive finds of one session, in the order in which they were granted. */
+  readonly grants = new Map<string, { readonly who: string; readonly where: string; readonly sinceMs: number }[]>();
+
+  granted(session: KnownSession, who: string, where: string, sinceMs: number): void {
+    const order = this.grants.get(session.name);
+    if (order === undefined) this.grants.set(session.name, [{ who, where, sinceMs }]);
+    else order.push({ who, where, sinceMs });
+  }
+
+  /** Nobody who waits is overtaken by more than a few who came much later. */
+  checkOrder(marginMs: number, most: number): number {
+    let worst = 0;
+    for (const [session, order] of this.grants) {
+      for (const [place, late] of order.entries()) {
+        const overtaking = order.slice(Math.max(0, place - 200), place).filter((early) => early.where !== late.where && early.sinceMs > late.sinceMs + marginMs);
+        worst = Math.max(worst, overtaking.length);
+        if (overtaking.length > most) {
+          this.violation('order', `${late.who} waited for ${session} and was overtaken by ${overtaking.length} requests of other instances that came more than ${marginMs} ms later`);
+          return worst;
+        }
+      }
+    }
+    return worst;
+  }
+
   /** A moment that is later than every other one. */
   now(): number {
     this.#lastNs = Math.max(this.#lastNs + 1, Math.round(this.world.nowMs * MS_NS));

@@ -29,6 +29,9 @@ export interface Outcome {
 }
 
 const MOST_MS = 10_000_000;
+/** A claim is heard of at the latest when its first polls have been answered. */
+const ORDER_MARGIN_MS = 100;
+const MOST_OVERTAKING = 3;
 
 /** One run: everything in it follows from its seed. */
 export async function simulate(seed: number, { requests = 500, change = {}, mutation = {}, print }: SimulationOptions = {}): Promise<Outcome> {
@@ -50,6 +53,7 @@ export async function simulate(seed: number, { requests = 500, change = {}, muta
     await rest(world, plan.options.leaseMs * 2 + plan.weather.lateMs + plan.weather.wayMs * 50);
     const endNs = recorder.now();
     await everySession(cluster);
+    if (plan.keepsOrder) recorder.checkOrder(ORDER_MARGIN_MS, MOST_OVERTAKING);
     if (rollsBack) lost = checkTimelines(recorder);
     recorder.check(rollsBack ? endNs : 0, plan.workload === 'expiry');
   } catch (error) {

@@ -77,7 +77,10 @@ export class SimTurn {
     const turn = new SimTurn(cluster, life, known, idIndex, access, label, session, callNs, recorder.now());
     turn.view.$id = idIndex;
     // Whoever has the lock knows everything.
-    if (access === 'exclusive') turn.look('all');
+    if (access === 'exclusive') {
+      turn.look('all');
+      recorder.granted(known, label, life.process.name, calledMs);
+    }
     return turn;
   }
 
