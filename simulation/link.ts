@@ -84,7 +84,11 @@ export class Link {
   }
 }
 
-const shown = (value: unknown): string => String(JSON.stringify(value, (_, each: unknown) => {
-  if (each instanceof Map || each instanceof Set) return [...each.entries() as Iterable<unknown>];
-  return typeof each === 'string' && /^[0-9a-f]{32}$/.test(each) ? each.slice(0, 6) : each;
-}));
+const shown = (value: unknown): string => {
+  // JSON has nothing for undefined, which the compiler does not say.
+  const text = JSON.stringify(value, (_, each: unknown) => {
+    if (each instanceof Map || each instanceof Set) return [...each.entries() as Iterable<unknown>];
+    return typeof each === 'string' && /^[0-9a-f]{32}$/.test(each) ? each.slice(0, 6) : each;
+  }) as string | undefined;
+  return text ?? 'nothing';
+};

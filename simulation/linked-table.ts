@@ -77,5 +77,6 @@ export class LinkedTable implements SessionTable {
 const shortArg = (arg: unknown): string => {
   if (typeof arg === 'string') return arg.replaceAll(/[\w-]+\.s\.([0-9a-f]{6})[0-9a-f]+/g, '$1').replaceAll(/\b([0-9a-f]{6})[0-9a-f]{26}\b/g, '$1');
   // JSON has nothing for undefined, which the compiler does not say.
-  return String(JSON.stringify(arg, (_, each: unknown) => (each instanceof Map ? Object.fromEntries(each) as unknown : typeof each === 'string' ? shortArg(each) : each)));
+  const text = JSON.stringify(arg, (_, each: unknown) => (each instanceof Map ? Object.fromEntries(each) as unknown : typeof each === 'string' ? shortArg(each) : each)) as string | undefined;
+  return text ?? '-';
 };
