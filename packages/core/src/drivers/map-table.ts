@@ -132,10 +132,12 @@ export class MapTable implements SessionTable {
   async #look(key: string): Promise<SeenNow> {
     const generation = this.#generation();
     const atMs = this.clock.monotonicMs();
+    // Before the call: this process may be paused while the answer is on its way.
+    const wallMs = this.clock.wallMs();
     const found = await this.map.get(key);
     if (found === undefined) return { stored: undefined, revision: undefined, sinceMs: 0, atMs, generation, bytes: 0 };
     const stored = readStored(key, found.value);
-    const sinceMs = found.ageMs ?? Math.max(0, this.clock.wallMs() - stored.putAtMs);
+    const sinceMs = found.ageMs ?? Math.max(0, wallMs - stored.putAtMs);
     return { stored, revision: found.revision, sinceMs, atMs, generation, bytes: found.value.length };
   }
 

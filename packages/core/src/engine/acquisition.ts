@@ -55,6 +55,9 @@ export class Acquisition {
     this.#looks.clear();
   }
 
+  /** Whether the incarnation's lease is known to be ended. */
+  hasEnded(incarnation: string): boolean { return this.#ended.has(incarnation); }
+
   notMe(incarnation: string): void {
     if (this.#notMe.size >= ENDED_KEPT) this.#notMe.clear();
     this.#notMe.add(incarnation);
@@ -112,9 +115,11 @@ export class Acquisition {
       return;
     }
     past.asked = holder;
+    slot.queue.dropRemotes((other) => other.grant === holder.grant);
     if (isLate) throw this.#locked(slot, holder, asking);
     const evidence = holder.incarnation === '' ? undefined : await this.#dispossess(slot, holder, claim, asking);
     if (evidence !== undefined) {
+      slot.queue.dropRemotes((other) => other.incarnation === holder.incarnation);
       past.takenFrom = { holder, evidence };
       past.from = holder.grant;
       return;

@@ -302,6 +302,8 @@ export class Engine {
       if (slot.held === undefined) continue;
       held += 1;
       slot.letGo();
+      // Whoever still waits asks the next holder.
+      slot.queue.takeRemotes();
       slot.wake?.();
     }
     this.events.emit('lapsed', { incarnation: before, next, held });

@@ -6,7 +6,7 @@ import { shortName } from '../session-id.js';
 import { unavailable, type Asking } from './acquisition.js';
 import type { Engine } from './engine.js';
 import type { Lifetimes } from './lifetimes.js';
-import { copyOf, type Copy } from './ownership.js';
+import { copyOf, type Copy, type Held, type Slot } from './ownership.js';
 import { PlainTable } from './plain-table.js';
 import type { Place, Records } from './records.js';
 import type { UnknownIds } from './unknown-ids.js';
@@ -66,23 +66,34 @@ export class Finding {
       throw error;
     }
     try {
-      const gotten = await engine.ready(slot, asking).catch((error: unknown) => this.#unreadable(error));
-      if ('kind' in gotten) {
-        this.#noteAbsent(key, gotten.gone);
-      } else if (this.lifetimes.isOver(engine.now() - gotten.createdMs)) {
-        await this.records.remove(key, gotten.claim.grant, 'removed', asking.deadlineMs + this.options.storeTimeoutMs);
-        slot.forget();
-      } else {
-        await this.lifetimes.touchHeld(gotten, key);
-        // The touch may have come too late: then the session is gone.
-        if (slot.held === gotten) return { slot, held: gotten };
-      }
+      const held = await this.#readyAndTouched(slot, key, asking);
+      if (held !== undefined) return { slot, held };
     } catch (error) {
       engine.leave(slot);
       throw error;
     }
     engine.leave(slot);
     return undefined;
+  }
+
+  /** The session of an entered slot, alive; undefined: there is none. */
+  async #readyAndTouched(slot: Slot, key: string, asking: Asking): Promise<Held | undefined> {
+    const { engine } = this;
+    for (;;) {
+      const gotten = await engine.ready(slot, asking).catch((error: unknown) => this.#unreadable(error));
+      if ('kind' in gotten) {
+        this.#noteAbsent(key, gotten.gone);
+        return undefined;
+      }
+      if (this.lifetimes.isOver(engine.now() - gotten.createdMs)) {
+        await this.records.remove(key, gotten.claim.grant, 'removed', asking.deadlineMs + this.options.storeTimeoutMs);
+        slot.forget();
+        return undefined;
+      }
+      await this.lifetimes.touchHeld(gotten, key);
+      // Else the touch came too late, or the lease has lapsed meanwhile: the store knows which.
+      if (slot.held === gotten) return gotten;
+    }
   }
 
   /** Gives a lock on without a change; the slot stays entered. */

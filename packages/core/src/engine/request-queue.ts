@@ -44,6 +44,11 @@ export class RequestQueue {
     this.#remote = others.sort((a, b) => a.sinceMs - b.sinceMs);
   }
 
+  /** Forgets claims that wait no more: handing over to one of them would bring a grant back to life that was given up. */
+  dropRemotes(isOver: (claim: Claim) => boolean): void {
+    if (this.#remote.length > 0) this.#remote = this.#remote.filter(({ claim }) => !isOver(claim));
+  }
+
   /** The claim that is due before every request of this instance. */
   get dueRemote(): RemoteWaiter | undefined {
     const remote = this.#remote[0];

@@ -94,6 +94,7 @@ export class Revokes {
       this.#pass(key, holder.grant, [[claim, waitedMs]]);
       return;
     }
+    if (engine.acquisition.hasEnded(claim.incarnation)) return;
     slot.queue.addRemote(claim, engine.now() - waitedMs);
     if (engine.handOverIfDue(slot)) return;
     const heldMs = Math.round(engine.now() - slot.busySinceMs);
@@ -109,7 +110,9 @@ export class Revokes {
       this.#pass(key, claim.grant, others);
       return;
     }
-    for (const [other, waitedMs] of others) slot.queue.addRemote(other, engine.now() - waitedMs);
+    for (const [other, waitedMs] of others) {
+      if (!engine.acquisition.hasEnded(other.incarnation)) slot.queue.addRemote(other, engine.now() - waitedMs);
+    }
     slot.wakeUp();
     engine.handOverIfDue(slot);
   }
