@@ -40,7 +40,11 @@ async function pressed(page: Page, button: string, answer: RegExp): Promise<void
 }
 
 const textOf = (page: Page, selector: string) => page.$eval(selector, (element) => element.textContent);
-const items = (page: Page) => page.$$eval('#cart li[data-item]', (entries) => entries.map(({ textContent }) => textContent));
+/** The cart once it shows that many items; the page says what it did before it has asked for the cart again. */
+async function items(page: Page, count: number): Promise<(string | null)[]> {
+  await page.waitForFunction((wanted) => document.querySelectorAll('#cart li[data-item]').length === wanted, { timeout: 20_000 }, count);
+  return page.$$eval('#cart li[data-item]', (entries) => entries.map(({ textContent }) => textContent));
+}
 
 describe('the page', () => {
   it('keeps the cart when the process that has it is killed by the button', async () => {
@@ -54,15 +58,15 @@ describe('the page', () => {
     expect(isAlive(pid)).toBe(false);
 
     await pressed(page, '#add', /^Added bread #2/);
-    expect(await items(page)).toEqual(['tea #1', 'bread #2']);
+    expect(await items(page, 2)).toEqual(['tea #1', 'bread #2']);
     await page.waitForFunction(() => document.querySelector('#events')?.textContent.includes('was killed (kill -9)'));
     await page.waitForFunction((name) => document.querySelector('#events')?.textContent.includes(`your session moved ${name} →`), {}, owner);
     await page.waitForSelector(`[data-name=${owner}] .state.up`); // it is started again
 
     await pressed(page, '#add20', /^20 sent, 20 answered, 20 of them in the cart, 0 lost/);
-    expect(await items(page)).toHaveLength(22);
+    expect(await items(page, 22)).toHaveLength(22);
     await pressed(page, '#logout', /^Logged out/);
-    expect(await items(page)).toEqual([]);
+    expect(await items(page, 0)).toEqual([]);
     await page.setViewport({ width: 360, height: 740 });
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(360);
   }, WITHIN_MS);
