@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { ClusterError } from '@cluster/core';
 import { Clock, type DriverContext, type Entry, type Found, type Message, type SessionMap } from '@cluster/core/driver';
 import { KeyFolder, type Disk, type Volume } from './key-folder.js';
+import { keysBehind, type Position } from './key-listing.js';
 import { preparePlace, type Place } from './place.js';
-import { expiresMsOf, folderName, keyOfFolder, parseRevision, revisionText, shardOf } from './revision.js';
+import { expiresMsOf, folderName, parseRevision, revisionText, shardOf } from './revision.js';
 import { Signals } from './signals.js';
 import { Sweeper } from './sweeper.js';
 
@@ -15,7 +16,7 @@ export interface FilesystemMapOptions {
   readonly disk?: Disk;
 }
 
-/** At most this many keys are looked at in one sweep; the next one goes on behind them. */
+/** At most this many keys are looked at in one sweep; the next one goes on behind the last of them. */
 const MAX_SWEPT_LOOKS = 20_000;
 
 interface Running {
@@ -31,7 +32,9 @@ export class FilesystemMap implements SessionMap {
   readonly #options: FilesystemMapOptions;
   readonly #pending = new Set<Promise<unknown>>();
   #running: Running | undefined;
-  #nextSwept = 0;
+  #sweptUpTo: Position = { shard: '', folder: '' };
+  /** What has failed since a round of sweeping last ended. */
+  #failures: unknown[] = [];
 
   constructor(options: FilesystemMapOptions) {
     this.#options = options;
@@ -87,38 +90,44 @@ export class FilesystemMap implements SessionMap {
   async sweep(limit: number): Promise<number> {
     const { sweeper } = this.#started();
     if (!await sweeper.leads()) return 0;
-    await sweeper.clearRemains();
-    return this.#sweepKeys(limit);
+    await sweeper.clearRemains().catch((error: unknown) => { this.#failures.push(error); });
+    const swept = await this.#sweepKeys(limit);
+    // Who has swept up to the limit is called again at once, and told at the end.
+    if (swept < limit) throwFirst(this.#failures.splice(0));
+    return swept;
   }
 
+  /** What fails is passed over, so that one key cannot keep the others. */
   async #sweepKeys(limit: number): Promise<number> {
     let swept = 0;
     let looks = 0;
-    const shards = await this.#shards();
-    for (let index = 0; index < shards.length; index++) {
-      for (const folder of await promises.readdir(shards[this.#nextSwept % shards.length] ?? '')) {
-        if (swept >= limit || looks++ >= MAX_SWEPT_LOOKS) return swept;
-        if (await this.#folder(keyOfFolder(folder)).sweep().catch(skipUnreadable)) swept++;
+    for await (const { key, position } of keysBehind(this.#sweptUpTo, this.#started().place.keys, this.#failures)) {
+      if (swept >= limit || looks++ >= MAX_SWEPT_LOOKS) return swept;
+      this.#sweptUpTo = position;
+      try {
+        if (await this.#folder(key).sweep()) swept++;
+      } catch (error) {
+        if (!isUnreadable(error)) this.#failures.push(error);
       }
-      this.#nextSwept = (this.#nextSwept + 1) % shards.length;
     }
     return swept;
   }
 
+  /** Gives all keys that can be looked at, and rejects in the end if there were others. */
   async* keys(): AsyncGenerator<string> {
-    for (const shard of await this.#shards()) {
-      for (const folder of await promises.readdir(shard)) {
-        const key = keyOfFolder(folder);
+    const failures: unknown[] = [];
+    for await (const { key } of keysBehind({ shard: '', folder: '' }, this.#started().place.keys, failures)) {
+      let isThere: boolean;
+      try {
+        isThere = await this.get(key) !== undefined;
+      } catch (error) {
         // A key whose content cannot be read is there all the same.
-        const found = await this.get(key).catch(skipUnreadable);
-        if (found !== undefined) yield key;
+        isThere = isUnreadable(error);
+        if (!isThere) failures.push(error);
       }
+      if (isThere) yield key;
     }
-  }
-
-  async #shards(): Promise<string[]> {
-    const { keys } = this.#started().place;
-    return (await promises.readdir(keys)).sort().map((shard) => join(keys, shard));
+    throwFirst(failures);
   }
 
   #folder(key: string): KeyFolder {
@@ -141,8 +150,11 @@ export class FilesystemMap implements SessionMap {
   }
 }
 
-/** Files that cannot be read stay where they are, and are no reason to skip the others; who asks for that key is told. */
-function skipUnreadable(error: unknown): false {
-  if (ClusterError.is(error, 'CLUSTER_UNREADABLE') || ClusterError.is(error, 'CLUSTER_FOREIGN_VERSION')) return false;
-  throw error;
+/** Files that cannot be read stay where they are, and are no reason to complain of the others; who asks for that key is told. */
+const isUnreadable = (error: unknown): boolean =>
+  ClusterError.is(error, 'CLUSTER_UNREADABLE') || ClusterError.is(error, 'CLUSTER_FOREIGN_VERSION');
+
+function throwFirst(failures: readonly unknown[]): void {
+  // As it was caught: what the system throws in another realm is no Error here.
+  if (failures.length > 0) throw failures[0];
 }

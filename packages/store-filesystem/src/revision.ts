@@ -76,10 +76,15 @@ export function folderName(key: string): string {
   return `${hidden}${key.toLowerCase()}~${capitals.toString(16)}`;
 }
 
-/** The key that {@link folderName} made a name of. */
-export function keyOfFolder(folder: string): string {
+/** The key that {@link folderName} made a name of; undefined if it made no such name. */
+export function keyOfFolder(folder: string): string | undefined {
   const [small = '', capitals] = folder.replace(/^~/, '').split('~');
-  if (capitals === undefined) return small;
+  const key = capitals === undefined ? small : withCapitals(small, capitals);
+  return key !== '' && folderName(key) === folder ? key : undefined;
+}
+
+function withCapitals(small: string, capitals: string): string {
+  if (!/^[0-9a-f]+$/.test(capitals)) return '';
   const bits = BigInt(`0x${capitals}`).toString(2).padStart(small.length, '0');
   return small.replace(/./g, (letter, index: number) => (bits[index] === '1' ? letter.toUpperCase() : letter));
 }

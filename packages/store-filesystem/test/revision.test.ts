@@ -20,6 +20,7 @@ describe('the folder of a key', () => {
 
   it('tells the key', () => {
     expect(keys.map((key) => keyOfFolder(folderName(key)))).toEqual(keys);
+    for (const foreign of ['', '.DS_Store', 'a~zz', 'a~', 'a~0', 'a~ffff', '~a', 'a~1~1', 'A', '.a']) expect(keyOfFolder(foreign)).toBeUndefined();
   });
 
   it('is in one of 256 folders', () => {

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { connect, createServer, type Socket } from 'node:net';
@@ -31,6 +31,24 @@ async function child(instanceId: string, ...more: string[]) {
   return process;
 }
 
+// What a loaded machine may take for something that is due at once.
+const SLACK_MS = 10_000;
+jest.setTimeout(3 * SLACK_MS);
+
+/** Expects that soon `look` gives `expected`. A signal is true after 50 ms without a receipt, so what it tells can come later. */
+async function soon<T>(look: () => T | Promise<T>, expected: T): Promise<void> {
+  const deadline = performance.now() + SLACK_MS;
+  let seen = await look();
+  while (JSON.stringify(seen) !== JSON.stringify(expected) && performance.now() < deadline) {
+    await new Promise((resolve) => { setTimeout(resolve, 10); });
+    seen = await look();
+  }
+  expect(seen).toEqual(expected);
+}
+
+/** Expects that signals to the instance are false, as soon as one is answered within the 50 ms. */
+const isGone = (from: FilesystemMap, instanceId: string) => soon(() => from.signal(instanceId, 'hello'), false);
+
 const socketNames = () => readdir(join(directory, 'shop/sockets'));
 
 describe('a signal', () => {
@@ -41,9 +59,9 @@ describe('a signal', () => {
     await open('b', { received });
     const messages = ['one', '', 'two\nlines', '"quoted" \\ \u2028 €', 'x'.repeat(7_500), '\u0001'.repeat(7_500)];
     for (const message of messages) expect(await a.signal('b', message)).toBe(true);
-    expect(received).toEqual(messages);
+    await soon(() => received, messages);
     expect(await a.signal('a', 'test')).toBe(true);
-    expect(own).toEqual(['test']);
+    await soon(() => own, ['test']);
   });
 
   it('many at once arrive in order', async () => {
@@ -53,7 +71,7 @@ describe('a signal', () => {
     const messages = Array.from({ length: 500 }, (_, index) => String(index));
     const answers = await Promise.all(messages.map((message) => a.signal('b', message)));
     expect(new Set(answers)).toEqual(new Set([true]));
-    expect(received).toEqual(messages);
+    await soon(() => received, messages);
   });
 
   it('is false for an instance that never was, or has stopped', async () => {
@@ -61,8 +79,8 @@ describe('a signal', () => {
     const b = await open('b');
     expect(await a.signal('b', 'hello')).toBe(true);
     await b.stop();
-    expect(await a.signal('b', 'hello')).toBe(false);
-    expect(await a.signal('nobody', 'hello')).toBe(false);
+    await isGone(a, 'b');
+    await isGone(a, 'nobody');
   });
 
   it('is false after kill -9, whether the two had spoken before or not; what is left of the process is cleared away', async () => {
@@ -74,11 +92,11 @@ describe('a signal', () => {
     unknown.kill('SIGKILL');
     await Promise.all([known.ended, unknown.ended]);
     expect((await socketNames()).filter((name) => name.includes('known'))).toHaveLength(2);
-    expect(await a.signal('known', 'hello')).toBe(false);
-    expect(await a.signal('unknown', 'hello')).toBe(false);
+    await isGone(a, 'known');
+    await isGone(a, 'unknown');
     expect((await socketNames()).filter((name) => name.includes('known'))).toEqual([]);
-    expect(await a.signal('known', 'hello')).toBe(false);
-  }, 30_000);
+    await isGone(a, 'known');
+  });
 
   it('is true for a paused process, soon, and arrives when it goes on', async () => {
     const a = await open('a');
@@ -87,15 +105,15 @@ describe('a signal', () => {
     const began = performance.now();
     expect(await a.signal('paused', 'first')).toBe(true);
     expect(await a.signal('paused', 'second')).toBe(true);
-    // Two bounds of 50 ms; the rest is for a busy machine.
-    expect(performance.now() - began).toBeLessThan(2_000);
+    // It was not waited for: two bounds of 50 ms.
+    expect(performance.now() - began).toBeLessThan(2 * 50 + SLACK_MS);
     paused.kill('SIGCONT');
     await paused.line('message second');
     expect(paused.lines.slice(1)).toEqual(['message first', 'message second']);
     paused.kill('SIGKILL');
     await paused.ended;
-    expect(await a.signal('paused', 'third')).toBe(false);
-  }, 30_000);
+    await isGone(a, 'paused');
+  });
 
   it('is true for a paused process whose backlog is full', async () => {
     const a = await open('a');
@@ -116,7 +134,7 @@ describe('a signal', () => {
     for (const socket of sockets) socket.destroy();
     paused.kill('SIGKILL');
     await paused.ended;
-    expect(await a.signal('paused', 'hello')).toBe(false);
+    await isGone(a, 'paused');
   }, 60_000);
 
   it('is false for a killed worker of node:cluster, though its primary lives', async () => {
@@ -125,12 +143,10 @@ describe('a signal', () => {
     expect(await a.signal('worker', 'hello')).toBe(true);
     const worker = Number((await primary.line('ready')).slice('ready '.length));
     process.kill(worker, 'SIGKILL');
-    const deadline = performance.now() + 5_000;
-    while (await a.signal('worker', 'hello') && performance.now() < deadline);
-    expect(await a.signal('worker', 'hello')).toBe(false);
+    await isGone(a, 'worker');
     primary.kill('SIGKILL');
     await primary.ended;
-  }, 30_000);
+  });
 
   it('waits for nobody who took the connection and says nothing', async () => {
     const a = await open('a');
@@ -138,6 +154,7 @@ describe('a signal', () => {
     const mute = createServer((socket) => { taken.push(socket); });
     await new Promise<void>((resolve) => { mute.listen(join(directory, 'shop/sockets/mute.0.0'), resolve); });
     expect(await a.signal('mute', 'hello')).toBe(true);
+    await soon(() => taken.length, 1);
     for (const socket of taken) socket.destroy();
     await new Promise((resolve) => { mute.close(resolve); });
   });
@@ -150,7 +167,7 @@ describe('the address of an instance', () => {
     const a = await open('a'.repeat(64), { at: deep });
     await open('b'.repeat(64), { at: deep, received });
     expect(await a.signal('b'.repeat(64), 'hello')).toBe(true);
-    expect(received).toEqual(['hello']);
+    await soon(() => received, ['hello']);
   });
 
   it('is taken while an instance with that id lives, and free when it was killed', async () => {
@@ -162,13 +179,13 @@ describe('the address of an instance', () => {
     const same = await open('same', { received });
     expect(await same.signal('same', 'hello')).toBe(true);
     expect(await socketNames()).toHaveLength(1);
-  }, 30_000);
+  });
 
   it('of an instance whose id begins like another one is told apart', async () => {
     const a = await open('a');
     await open('ab');
     expect(await a.signal('ab', 'x')).toBe(true);
-    expect(await a.signal('abc', 'x')).toBe(false);
+    await isGone(a, 'abc');
   });
 
   it('is made again when somebody removed it', async () => {
@@ -177,12 +194,13 @@ describe('the address of an instance', () => {
     const a = await open('a', { heard, received });
     const b = await open('b');
     for (const name of await socketNames()) if (name.startsWith('a.')) await rm(join(directory, 'shop/sockets', name));
-    expect(await b.signal('a', 'lost')).toBe(false);
+    await isGone(b, 'a');
     expect(await a.signal('a', 'test')).toBe(true);
+    await soon(() => received, ['test']);
     expect(await b.signal('a', 'found')).toBe(true);
-    expect(received).toEqual(['test', 'found']);
+    await soon(() => received, ['test', 'found']);
     await a.stop();
-    expect(heard).toEqual([true, false]);
+    await soon(() => heard, [true, false]);
     expect((await socketNames()).filter((name) => name.startsWith('a.'))).toEqual([]);
   });
 
@@ -200,22 +218,22 @@ describe('the address of an instance', () => {
     expect(await sharing.signal('before', 'x')).toBe(true);
     expect(existsSync(join(sockets, 'before.00000000.abc'))).toBe(true);
     expect(a.capabilities.gone).toBe('dead');
-    expect(await a.signal('before', 'x')).toBe(false);
+    await isGone(a, 'before');
     expect(existsSync(join(sockets, 'before.00000000.abc'))).toBe(false);
-  }, 30_000);
+  });
 
   it('survives what is no socket in its folder, and lines that are no message', async () => {
     const received: string[] = [];
     const a = await open('a', { received });
     await mkdir(join(directory, 'shop/sockets/b.x.y'));
     // Refused, too: nobody listens on a folder.
-    expect(await a.signal('b', 'x')).toBe(false);
+    await isGone(a, 'b');
     const own = join(directory, 'shop/sockets', (await socketNames()).find((name) => name.startsWith('a.')) ?? '');
     for (const nonsense of ['{\n', '7\n', 'x'.repeat(70_000)]) {
       const closed = new Promise((resolve) => { connect(own).on('close', resolve).on('error', () => undefined).end(nonsense); });
       await closed;
     }
     expect(await a.signal('a', 'test')).toBe(true);
-    expect(received).toEqual(['test']);
+    await soon(() => received, ['test']);
   });
 });

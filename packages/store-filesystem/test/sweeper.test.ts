@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { mkdir, readdir, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Clock, type ManualClock } from '@cluster/core/driver';
 import { FilesystemMap } from '../src/filesystem-map.js';
+import { shardOf } from '../src/revision.js';
 import { Child, removeFolder, temporaryFolder } from './processes.js';
 
 let directory: string;
@@ -88,6 +89,60 @@ describe('sweeping', () => {
     for (let index = 0; index < 7; index++) await put(map, `dies.${index}`, 1_000);
     await clock.advance(1_000);
     expect([await map.sweep(3), await map.sweep(3), await map.sweep(3)]).toEqual([3, 3, 1]);
+  });
+
+  it('goes on behind what it looked at last, though that is still there', async () => {
+    const map = await open('a');
+    const sorted = Array.from({ length: 6 }, (_, index) => `dies.${index}`)
+      .sort((a, b) => `${shardOf(a)}/${a}`.localeCompare(`${shardOf(b)}/${b}`));
+    for (const key of sorted) await put(map, key, 1_000);
+    await clock.advance(1_000);
+    expect(await map.sweep(2)).toBe(2);
+    // A key before the place where it stopped comes last.
+    const first = sorted[0] ?? '';
+    await put(map, first, 1_000);
+    await clock.advance(1_000);
+    expect(await map.sweep(4)).toBe(4);
+    expect((await readdir(join(directory, 'shop/keys', shardOf(first)))).filter((name) => name.startsWith('dies.'))).toEqual([first]);
+    expect(await map.sweep(4)).toBe(1);
+  });
+
+  it('passes over what the store did not put among its keys', async () => {
+    const map = await open('a');
+    for (let index = 0; index < 40; index++) await put(map, `dies.${index}`, 1_000);
+    await put(map, 'lives', 10_000_000);
+    const keys = join(directory, 'shop/keys');
+    const shard = join(keys, shardOf('lives'));
+    await writeFile(join(keys, '.DS_Store'), 'x');
+    await writeFile(join(shard, '.DS_Store'), 'x');
+    for (const foreign of [join(keys, 'lost+found'), join(shard, 'lives~zz'), join(shard, 'another.shard')]) {
+      await mkdir(foreign);
+      await writeFile(join(foreign, 'x'), 'x');
+    }
+    await clock.advance(1_000);
+    expect([await map.sweep(1_000), await map.sweep(1_000)]).toEqual([40, 0]);
+    expect(await names(map)).toEqual(['lives']);
+    expect((await readdir(shard)).sort()).toEqual(['.DS_Store', 'another.shard', 'lives', 'lives~zz']);
+  });
+
+  it('goes on with the other keys when one fails, and says so in the end', async () => {
+    const map = await open('a');
+    for (let index = 0; index < 40; index++) await put(map, `dies.${index}`, 1_000);
+    await put(map, 'lives', 10_000_000);
+    // No folder, and so an error in any attempt to list it.
+    const blocked = join(directory, 'shop/keys', shardOf('blocked'), 'blocked');
+    await mkdir(join(blocked, '..'), { recursive: true });
+    await writeFile(blocked, 'x');
+    await clock.advance(1_000);
+    const told = expect.objectContaining({ code: 'CLUSTER_UNAVAILABLE', message: expect.stringContaining('ENOTDIR') });
+    expect(await map.sweep(30)).toBe(30);
+    await expect(map.sweep(30)).rejects.toEqual(told);
+    expect(await readdir(join(directory, 'shop/keys'), { recursive: true })).not.toContainEqual(expect.stringContaining('dies.'));
+    const seen: string[] = [];
+    await expect((async () => { for await (const key of map.keys()) seen.push(key); })()).rejects.toEqual(told);
+    expect(seen).toEqual(['lives']);
+    await rm(blocked);
+    expect(await map.sweep(30)).toBe(0);
   });
 
   it('is done by one instance, and by another one once that has stopped or is silent for three rounds', async () => {
