@@ -69,7 +69,7 @@ export class Cluster {
     const { plan, random, world } = this;
     this.#births += 1;
     const rate = 1 + random.between(-plan.rateSpread, plan.rateSpread);
-    const process = new Process(`${instanceId}#${this.#births}`, instanceId, world, random, rate, plan.hasClock ? random.between(-5_000, 5_000) : 0);
+    const process = new Process(`${instanceId}#${this.#births}`, instanceId, this.#births, world, random, rate, plan.hasClock ? random.between(-5_000, 5_000) : 0);
     const link = new Link(world, process, random, this.weather, this.outage, this.faults);
     const { table, discard } = this.#tableOf(process, link);
     const manager = new DistributedManager(lending(instanceId, this.mutation.table?.(table, world) ?? table), { ...plan.options, clock: process.clock });

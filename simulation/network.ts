@@ -20,9 +20,10 @@ export class Network {
     private readonly gone: StoreCapabilities['gone'],
   ) {}
 
-  /** The address belongs to whoever took it last. */
+  /** The address belongs to the process that was born last. */
   listen(process: Process, receive: Listener['receive'], listening: Listener['listening']): void {
-    this.#listeners.set(process.instanceId, { process, receive, listening });
+    const there = this.#listeners.get(process.instanceId);
+    if (there === undefined || there.process.birth <= process.birth) this.#listeners.set(process.instanceId, { process, receive, listening });
     listening(true);
   }
 

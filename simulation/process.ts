@@ -24,7 +24,7 @@ export class Process {
   readonly #bornMs: number;
 
   constructor(
-    readonly name: string, readonly instanceId: string, private readonly world: World, private readonly random: Random,
+    readonly name: string, readonly instanceId: string, readonly birth: number, private readonly world: World, private readonly random: Random,
     private readonly rate: number, private readonly wallSkewMs: number,
   ) {
     this.#bornMs = world.nowMs;

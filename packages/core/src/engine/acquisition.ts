@@ -81,7 +81,7 @@ export class Acquisition {
         const now = engine.now();
         if (refused(error) || now >= asking.deadlineMs || now - past.failingSinceMs >= engine.settings.storeTimeoutMs) throw unavailable(error);
       });
-      if (claim.incarnation !== engine.lease.incarnation) continue;
+      if (claim.incarnation !== engine.lease.incarnation || slot.claim !== claim) continue;
       if (answer === undefined) {
         await this.#pause(slot, round, asking);
         continue;

@@ -235,6 +235,8 @@ export class Engine {
   /** The session has been removed: nothing of it is kept, and a request that runs on it learns of it. */
   dropRemoved(slot: Slot): void {
     slot.forget();
+    // A grant that is on its way may be one from before.
+    slot.claim = undefined;
     slot.removed?.();
     this.slots.settle(slot);
   }
