@@ -110,7 +110,7 @@ export class SimTurn {
       this.#change[name] = token;
     } catch (error) {
       // Removed by force, or expired, under the request; its send says so as well.
-      if (codeOf(error) !== 'CLUSTER_SESSION_ENDED' || !(this.known.isRemovalAsked || this.cluster.plan.workload === 'expiry')) throw error;
+      if (codeOf(error) !== 'CLUSTER_SESSION_ENDED' || !(this.known.isRemovalAsked || this.cluster.plan.workload === 'expiry' || this.cluster.plan.workload === 'rollback')) throw error;
     }
   }
 
