@@ -76,7 +76,7 @@ export class Acquisition {
       const claim = this.#claim(slot);
       const have = slot.standby;
       const sentMs = engine.now();
-      const answer = await engine.calls.acquire(slot.key, claim, past.from, have?.stamp).catch((error: unknown) => {
+      const answer = await engine.calls.acquire(slot.key, claim, past.from, have?.stamp, this.#untilMs(asking)).catch((error: unknown) => {
         past.failingSinceMs ??= sentMs;
         const now = engine.now();
         if (refused(error) || now >= asking.deadlineMs || now - past.failingSinceMs >= engine.settings.storeTimeoutMs) throw unavailable(error);
@@ -144,13 +144,13 @@ export class Acquisition {
   }
 
   /** Whether the lease of an incarnation is known to be ended, or could be ended on the present evidence. */
-  async lapsed(incarnation: string, evidence: Evidence): Promise<boolean> {
+  async lapsed(incarnation: string, evidence: Evidence, untilMs = Infinity): Promise<boolean> {
     if (this.#ended.has(incarnation)) return true;
     const { engine } = this;
     const quietMs = evidence === 'dead' ? 0 : evidence === 'disconnected' ? Math.ceil(engine.lease.readLeaseMs * 1.25) : engine.lease.leaseMs;
     const look = this.#looks.get(incarnation);
     if (look !== undefined && look.quietMs <= quietMs && engine.now() < look.againMs) return false;
-    const waitMs = await engine.calls.lapse(incarnation, quietMs).catch(() => undefined);
+    const waitMs = await engine.calls.lapse(incarnation, quietMs, untilMs).catch(() => undefined);
     if (waitMs === undefined) return false;
     if (waitMs > 0) {
       if (this.#looks.size >= ENDED_KEPT) this.#looks.clear();
@@ -165,25 +165,29 @@ export class Acquisition {
   }
 
   /** Sends a message to an incarnation's instance; resolves to what the delivery says about it. */
-  async tell(incarnation: string, message: string, signal?: AbortSignal): Promise<Evidence> {
+  async tell(incarnation: string, message: string, signal?: AbortSignal, untilMs = Infinity): Promise<Evidence> {
     const { engine } = this;
     const instance = instanceOf(incarnation);
     const { gone } = engine.calls.capabilities;
-    if (await engine.calls.signal(instance, message)) return this.#notMe.has(incarnation) ? 'disconnected' : 'silence';
+    if (await engine.calls.signal(instance, message, untilMs)) return this.#notMe.has(incarnation) ? 'disconnected' : 'silence';
     if (gone === 'dead') return 'dead';
     if (gone === 'unknown') return 'silence';
     // One "nobody listens" may be a reconnecting instance; two, 25 ms apart, are evidence.
     await pause(engine.clock, ASK_AGAIN_MS, undefined, signal);
-    return await engine.calls.signal(instance, message) ? 'silence' : 'disconnected';
+    return await engine.calls.signal(instance, message, untilMs) ? 'silence' : 'disconnected';
   }
 
   /** Asks the holder for the session; resolves to the evidence on which its lease was ended, if it was. */
   async #dispossess(slot: Slot, holder: Claim, claim: Claim, asking: Asking): Promise<Evidence | undefined> {
     if (this.#ended.has(holder.incarnation)) return 'silence';
     const revoke = encodeSignal({ type: 'revoke', key: slot.key, holder, claim, waitedMs: this.engine.now() - asking.arrivedMs });
-    const evidence = await this.tell(holder.incarnation, revoke, asking.signal);
-    return await this.lapsed(holder.incarnation, evidence) ? evidence : undefined;
+    const untilMs = this.#untilMs(asking);
+    const evidence = await this.tell(holder.incarnation, revoke, asking.signal, untilMs);
+    return await this.lapsed(holder.incarnation, evidence, untilMs) ? evidence : undefined;
   }
+
+  /** When a request's begin must have ended. */
+  #untilMs(asking: Asking): number { return asking.deadlineMs + this.engine.settings.storeTimeoutMs; }
 
   /** After a lapse: waits until the store has acknowledged the next incarnation. */
   async #leaseMade(slot: Slot, asking: Asking): Promise<void> {

@@ -36,13 +36,13 @@ export class StoreCalls implements Omit<SessionTable, 'capabilities' | 'sweep' |
   beat(incarnation: string, n: number, leaseMs: number): Promise<{ readonly generation: string } | 'lapsed'> {
     return this.#within('beat', () => this.table.beat(incarnation, n, leaseMs));
   }
-  lapse(incarnation: string, quietMs: number): Promise<number> {
-    return this.#within('lapse', () => this.table.lapse(incarnation, quietMs));
+  lapse(incarnation: string, quietMs: number, untilMs?: number): Promise<number> {
+    return this.#within('lapse', () => this.table.lapse(incarnation, quietMs), untilMs);
   }
   /** Signals are hints: one that fails or takes too long counts as unsure. */
-  async signal(instanceId: string, message: Message): Promise<boolean> {
+  async signal(instanceId: string, message: Message, untilMs?: number): Promise<boolean> {
     try {
-      return await this.#within('signal', () => this.table.signal(instanceId, message));
+      return await this.#within('signal', () => this.table.signal(instanceId, message), untilMs);
     } catch {
       return true;
     }
