@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { keyOfFolder, shardOf } from './revision.js';
+import { isShard, keyOfFolder, shardOf } from './revision.js';
 
 /** A key's folder in the order of a listing: by shard, then by name. */
 export interface Position {
@@ -32,7 +32,7 @@ export async function* keysBehind(last: Position, keys: string, failures: unknow
 
 async function shardsIn(keys: string): Promise<string[]> {
   const entries = await readdir(keys, { withFileTypes: true });
-  return entries.filter((entry) => entry.isDirectory() && /^[0-9a-f]{2}$/.test(entry.name)).map(({ name }) => name).sort();
+  return entries.filter((entry) => entry.isDirectory() && isShard(entry.name)).map(({ name }) => name).sort();
 }
 
 async function keysIn(keys: string, shard: string): Promise<Listed[]> {

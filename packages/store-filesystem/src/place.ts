@@ -1,11 +1,11 @@
-import { constants } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import * as disk from 'node:fs/promises';
 import { randomBytes } from 'node:crypto';
 import { dirname, join, resolve } from 'node:path';
 import { ClusterError } from '@cluster/core';
 import { codeOf, dropFile, exists, refused, syncFolder, writeBody } from './disk.js';
 import { LAYOUT_VERSION, MAGIC } from './record-file.js';
-import { folderName } from './revision.js';
+import { folderName, isShard } from './revision.js';
 
 /** The folders of one context, all of them there and on the disk. */
 export interface Place {
@@ -62,6 +62,46 @@ async function makeDurably(path: string): Promise<void> {
   await syncFolder(disk, dirname(path));
 }
 
+async function lstatIfThere(path: string): Promise<Stats | undefined> {
+  try {
+    return await disk.lstat(path);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Who can change a folder of the store, or put another one in its place, owns all sessions. Looked at without following links,
+ * and before anything is made inside. One that is not there yet is no reason to refuse.
+ */
+async function refuseForeign(path: string): Promise<void> {
+  const found = await lstatIfThere(path);
+  if (found === undefined) return;
+  const { uid, mode } = found;
+  const own = process.geteuid?.();
+  const wrong = found.isSymbolicLink() ? 'a symbolic link (remove it, and start again: the folder is made then)'
+    : own !== undefined && uid !== own ? `one of uid ${uid} (run as that user; or, if you trust its content: chown -R ${own}, else remove it)`
+      : (mode & 0o022) !== 0 ? `mode 0${(mode & 0o7777).toString(8)} (if you trust its content: chmod -R go-w, else remove it)`
+        : undefined;
+  if (wrong === undefined) return;
+  throw new ClusterError('CLUSTER_BAD_OPTION', 'FilesystemStore: directory: expected a folder in it of '
+    + `${own === undefined ? 'this user' : `uid ${own}`}, which runs this process, that nobody else may write to, found ${wrong}: ${path}`);
+}
+
+/** The shards are made with their first keys. */
+async function refuseForeignShards(keys: string): Promise<void> {
+  const shards = (await disk.readdir(keys)).filter(isShard);
+  await Promise.all(shards.map((shard) => refuseForeign(join(keys, shard))));
+}
+
+async function makeOwn(path: string): Promise<void> {
+  // Before as well, since a link that leads nowhere is nothing that can be made.
+  await refuseForeign(path);
+  await makeDurably(path);
+  await refuseForeign(path);
+}
+
 const LAYOUT_MARK = `${MAGIC} ${LAYOUT_VERSION}\n`;
 
 /** Linked from a draft, as revisions are: shows at start whether the file system can do that. */
@@ -87,7 +127,8 @@ async function checkLayout(place: Place): Promise<void> {
 
 /**
  * Makes and checks the folders of a context.
- * @throws ClusterError CLUSTER_BAD_OPTION if the directory cannot hold a store, CLUSTER_FOREIGN_VERSION if it holds one of
+ * @throws ClusterError CLUSTER_BAD_OPTION if the directory cannot hold a store, or others could change the context's folder,
+ * CLUSTER_FOREIGN_VERSION if it holds one of
  * another layout, CLUSTER_UNAVAILABLE if the disk is full
  */
 export async function preparePlace(directory: string, context: string, allowNetworkMounts: boolean): Promise<Place> {
@@ -100,8 +141,9 @@ export async function preparePlace(directory: string, context: string, allowNetw
   try {
     await makeDurably(resolve(directory));
     if (!allowNetworkMounts) await refuseSharedMount(directory);
-    await makeDurably(keys);
-    for (const each of [place.making, place.sockets, place.unreadable]) await makeDurably(each);
+    for (const each of [root, keys, place.making, place.sockets, place.unreadable]) await makeOwn(each);
+    await refuseForeign(join(root, 'sweeper'));
+    await refuseForeignShards(keys);
     await disk.access(keys, constants.W_OK | constants.X_OK);
     await checkLayout(place);
   } catch (error) {

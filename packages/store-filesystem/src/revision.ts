@@ -95,3 +95,6 @@ export function shardOf(key: string): string {
   for (let index = 0; index < key.length; index++) hash = Math.imul(hash ^ key.charCodeAt(index), 0x01000193);
   return (hash >>> 24).toString(16).padStart(2, '0');
 }
+
+/** Whether {@link shardOf} may give this name. */
+export const isShard = (name: string): boolean => /^[0-9a-f]{2}$/.test(name);

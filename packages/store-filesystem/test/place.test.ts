@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { execFileSync } from 'node:child_process';
-import { chmod, mkdir, readdir, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClusterError } from '@cluster/core';
 import { FilesystemMap } from '../src/filesystem-map.js';
@@ -80,6 +80,54 @@ describe('the directory of a store', () => {
   });
 });
 
+describe("a context's folder that others could change is refused", () => {
+  const below = ['shop', 'shop/keys', 'shop/making', 'shop/sockets', 'shop/unreadable', 'shop/sweeper', 'shop/keys/a0'];
+  const refusal = (path: string, found: string) => ({
+    code: 'CLUSTER_BAD_OPTION',
+    message: expect.stringMatching(new RegExp(`that nobody else may write to, found ${found}.*: ${join(folder, path)}$`)),
+  });
+  // In a folder as others made it before: with all that a store makes, and open to everybody to look at.
+  beforeEach(async () => {
+    for (const path of below) await mkdir(join(folder, path), { mode: 0o755 });
+    await prepare(folder);
+  });
+
+  it.each(below)('when %s is a symbolic link, and nothing is made behind it', async (path) => {
+    await rm(join(folder, path), { recursive: true });
+    await mkdir(join(folder, 'theirs'));
+    for (const target of ['theirs', 'nothing']) {
+      await symlink(join(folder, target), join(folder, path));
+      await expect(prepare(folder)).rejects.toMatchObject(refusal(path, 'a symbolic link'));
+      await rm(join(folder, path));
+    }
+    expect(await readdir(join(folder, 'theirs'))).toEqual([]);
+    expect(await readdir(folder)).not.toContain('nothing');
+    await prepare(folder);
+  });
+
+  it.each(below)('when %s may be written to by the group or by all', async (path) => {
+    for (const mode of [0o770, 0o702, 0o1777]) {
+      await chmod(join(folder, path), mode);
+      await expect(prepare(folder)).rejects.toMatchObject(refusal(path, `mode 0${mode.toString(8)}`));
+    }
+    await chmod(join(folder, path), 0o755);
+    await prepare(folder);
+  });
+
+  it('when it is of another user', async () => {
+    if (process.geteuid?.() !== 0) {
+      orSay(false, 'a folder of another user');
+      return;
+    }
+    for (const path of below) {
+      await chown(join(folder, path), 65_534, 0);
+      await expect(prepare(folder)).rejects.toMatchObject(refusal(path, 'one of uid 65534'));
+      await chown(join(folder, path), 0, 0);
+    }
+    await prepare(folder);
+  });
+});
+
 describe('a file system that several hosts may share', () => {
   it('is known by its type, also where the type is given as a negative number', () => {
     expect([0x6969, 0xff534d42, 0xff534d42 | 0, 0x65735546, 0x01021997, 0x6a656a63].map(sharedTypeName)).toEqual(['NFS', 'SMB', 'SMB', 'FUSE', '9p', 'virtiofs']);
@@ -109,9 +157,9 @@ async function mounted(options: string, work: (path: string) => Promise<void>): 
 
 function orSay(done: boolean, what: string): void {
   if (done) return;
-  // Only root may mount. Continuous integration runs as root so that this is seen to work.
-  if (process.env['CI'] !== undefined) throw new Error(`${what}: NOT TESTED, mounting a tmpfs failed; CI must be allowed to`);
-  console.warn(`${what}: NOT TESTED, since this user may not mount a tmpfs`);
+  // Only root may mount and give folders away. Continuous integration runs as root so that this is seen to work.
+  if (process.env['CI'] !== undefined) throw new Error(`${what}: NOT TESTED, mount or chown failed; CI must be allowed to`);
+  console.warn(`${what}: NOT TESTED, since this user may not mount a tmpfs or give folders away`);
 }
 
 describe('a disk', () => {
