@@ -11,6 +11,9 @@ const packages = {
   sound: passing,
   failing: `${passing}it('fails', () => { expect(1).toBe(2); });\n`,
   skipping: `${passing}it.skip('waits', () => { expect(1).toBe(2); });\n`,
+  declaring: `${passing}import { describe } from '@jest/globals';
+    describe('as a session map', () => { it.skip('is swept (skipped: it has no sweep())', () => { expect(1).toBe(2); }); });\n`,
+  pretending: `${passing}it.skip('is swept (skipped: it has no sweep())', () => { expect(1).toBe(2); });\n`,
   broken: "import './absent.js';\n",
   empty: undefined,
 };
@@ -36,12 +39,20 @@ describe('npm test', () => {
     expect(run('sound')).toMatchObject({ status: 0, closing: '1 passed, 0 failed', stdout: expect.stringMatching(/^== sound passed, \d+\.\d s$/m) });
   }, 30_000);
 
+  it('prints what the conformance kit skipped', () => {
+    const { status, stdout, closing } = run('declaring');
+    expect({ status, closing }).toEqual({ status: 0, closing: '1 passed, 0 failed' });
+    expect(stdout).toContain('packages/declaring/test/a.test.ts: 1 clauses skipped: it has no sweep()\n');
+    expect(stdout).toContain('\n1 clauses of the conformance kit skipped, for the reasons above\n');
+  }, 30_000);
+
   it('ends at the first step that fails', () => {
     expect(run('failing', 'sound')).toMatchObject({ status: 1, closing: '1 passed, 1 failed' });
   }, 30_000);
 
   it.each([
     ['skipping', '1 passed, 1 failed', '1 tests were skipped'],
+    ['pretending', '1 passed, 1 failed', '1 tests were skipped'],
     ['broken', '0 passed, 1 failed', 'no test was executed'],
     ['empty', '0 passed, 1 failed', 'no test was executed'],
     ['absent', '0 passed, 1 failed', 'no package or example is called absent'],

@@ -1,11 +1,18 @@
 import assert from 'node:assert/strict';
 import { Proof } from './proof.js';
 
+/** `it` of a test runner. */
+export interface TestFunction {
+  /** Jest and vitest take `timeoutMs`; mocha takes it on what `it` returns; node:test has no time-out unless it is given one. */
+  (title: string, body: () => Promise<void>, timeoutMs?: number): unknown;
+  /** What registers a test that is not run. Without it a clause that is skipped is a test that passes and says so. */
+  skip?(title: string, body: () => Promise<void>): unknown;
+}
+
 /** What the kit needs of a test runner: `describe` and `it` of jest, node:test, mocha or vitest. */
 export interface Runner {
   describe(title: string, body: () => void): unknown;
-  /** `timeoutMs` is understood by jest and vitest and ignored by the others. */
-  it(title: string, body: () => Promise<void>, timeoutMs?: number): unknown;
+  readonly it: TestFunction;
 }
 
 /** One sentence of the contract, and how it is put to the test. `S`: what the subject offers, `B`: what the test works on. */
@@ -62,7 +69,17 @@ async function execute<S, B>(clause: Clause<S, B>, withBench: WithBench<B>, ledg
   ledger.note(clause.title, proof.count);
 }
 
-/** Registers one test per clause, one per exemption with its reason in the title, and one that fails if a clause was left out. */
+const takesTimeout = (test: unknown): test is { timeout(ms: number): unknown } =>
+  typeof test === 'object' && test !== null && 'timeout' in test && typeof test.timeout === 'function';
+
+/** Registers a clause as skipped, by the runner's own means if it has any: never without its reason. */
+function registerSkipped(runner: Runner, title: string, reason: string): void {
+  const skipped = `${title} (skipped: ${reason})`;
+  if (typeof runner.it.skip === 'function') runner.it.skip(skipped, () => Promise.resolve());
+  else runner.it(skipped, () => { console.info(skipped); return Promise.resolve(); });
+}
+
+/** Registers one test per clause, skipped ones with their reason in the title, and one that fails if a clause was left out. */
 export function registerClauses<S, B>(
   runner: Runner, clauses: readonly Clause<S, B>[], subject: S, withBench: WithBench<B>, timeoutMs = CLAUSE_TIMEOUT_MS,
 ): void {
@@ -70,12 +87,13 @@ export function registerClauses<S, B>(
   const held: string[] = [];
   for (const clause of clauses) {
     const reason = clause.exempt?.(subject);
-    if (reason === undefined) {
-      held.push(clause.title);
-      runner.it(clause.title, () => execute(clause, withBench, ledger, timeoutMs - SPARE_MS), timeoutMs);
-    } else {
-      runner.it(`(skipped: ${reason}) ${clause.title}`, () => Promise.resolve());
+    if (reason !== undefined) {
+      registerSkipped(runner, clause.title, reason);
+      continue;
     }
+    held.push(clause.title);
+    const test = runner.it(clause.title, () => execute(clause, withBench, ledger, timeoutMs - SPARE_MS), timeoutMs);
+    if (takesTimeout(test)) test.timeout(timeoutMs);
   }
   runner.it('every clause was executed', () => Promise.resolve().then(() => { assert.deepEqual(ledger.notExecuted(held), []); }));
 }

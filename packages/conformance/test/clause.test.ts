@@ -1,4 +1,4 @@
-import { describe, expect, it } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
 import { registerClauses, type Clause, type WithBench } from '../src/clause.js';
 import { canonical, type Proof } from '../src/proof.js';
 import { CollectingRunner } from './collecting-runner.js';
@@ -35,8 +35,35 @@ describe('clauses', () => {
     expect(String(first?.error)).toContain('did not settle within 10 ms');
   });
 
-  it('that a subject is exempt from are reported with the reason', () => {
-    expect(registered().tests.map(({ title }) => title)).toContain('(skipped: a stone cannot) is not held');
+  it('that a subject is exempt from are skipped, with the reason', () => {
+    const { skipped, tests } = registered();
+    expect(skipped).toEqual(['is not held (skipped: a stone cannot)']);
+    expect(tests.map(({ title }) => title)).toEqual(['asserts', 'asserts nothing', 'every clause was executed']);
+  });
+
+  it('that a subject is exempt from are printed by a runner that cannot skip', async () => {
+    const runner = new CollectingRunner();
+    const printed = jest.spyOn(console, 'info').mockImplementation(() => undefined);
+    try {
+      const it = (title: string, body: () => Promise<void>) => { runner.it(title, body); };
+      registerClauses({ ...runner.functions, it }, clauses, 'a stone', withBench);
+      const skipped = 'is not held (skipped: a stone cannot)';
+      expect(await runner.run((title) => title === skipped)).toEqual([{ title: skipped, error: undefined }]);
+      expect(printed.mock.calls).toEqual([[skipped]]);
+    } finally {
+      printed.mockRestore();
+    }
+  });
+
+  it('tell the runner how long they may take, before the call or after it', () => {
+    const before: (number | undefined)[] = [];
+    const after: number[] = [];
+    const it = (_title: string, _body: () => Promise<void>, timeoutMs?: number) => {
+      before.push(timeoutMs);
+      return { timeout: (ms: number) => after.push(ms) };
+    };
+    registerClauses({ describe: () => undefined, it }, clauses.slice(0, 2), 'a stone', withBench, 7_000);
+    expect({ before, after }).toEqual({ before: [7_000, 7_000, undefined], after: [7_000, 7_000] });
   });
 });
 

@@ -5,18 +5,20 @@ export interface Outcome { readonly title: string; readonly error: unknown }
 /** A runner that keeps the tests and runs them when asked: those of the given titles, or all. */
 export class CollectingRunner implements Runner {
   readonly tests: { readonly title: string; readonly body: () => Promise<void> }[] = [];
+  /** The titles of tests that are not run. */
+  readonly skipped: string[] = [];
+  readonly it = Object.assign(
+    (title: string, body: () => Promise<void>) => { this.tests.push({ title, body }); },
+    { skip: (title: string) => { this.skipped.push(title); } },
+  );
 
   describe(_title: string, body: () => void): void {
     body();
   }
 
-  it(title: string, body: () => Promise<void>): void {
-    this.tests.push({ title, body });
-  }
-
-  /** Methods that can be taken off, as `const { describe, it }` does. */
+  /** What can be taken off, as `const { describe, it }` does. */
   get functions(): Runner {
-    return { describe: (title, body) => { this.describe(title, body); }, it: (title, body) => { this.it(title, body); } };
+    return { describe: (title, body) => { this.describe(title, body); }, it: this.it };
   }
 
   async run(only: (title: string) => boolean = () => true): Promise<Outcome[]> {

@@ -1,0 +1,4 @@
+import { after, describe, it } from 'node:test';
+import { registerSubjects } from './subjects.js';
+
+registerSubjects({ describe, it }, after);
