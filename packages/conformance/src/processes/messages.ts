@@ -1,21 +1,21 @@
-import type { OptionalMethod, StoreCalls } from './remote-store.js';
-
 /** What can be sent to another process. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json };
 
-/** The first message to a worker. */
+/** What a process with a store in it is told first. */
 export interface Beginning {
-  readonly kind: 'begin';
+  /** URL of the module that exports `createStore`. */
   readonly module: string;
   readonly context: string;
   readonly instanceId: string;
   readonly config: Json | undefined;
 }
 
-export type Request =
-  | Beginning
-  | { readonly kind: 'call'; readonly n: number; readonly method: keyof StoreCalls; readonly args: readonly unknown[] }
-  | { readonly kind: 'stop' };
+/** A call of the parent, answered by a reply of the same number. */
+export interface Call {
+  readonly n: number;
+  readonly method: string;
+  readonly args: readonly unknown[];
+}
 
 /** An error without its class, which does not survive the way. */
 export interface Failure {
@@ -25,11 +25,10 @@ export interface Failure {
 }
 
 export type Reply =
-  | { readonly kind: 'begun'; readonly lacks: readonly OptionalMethod[] }
-  | { readonly kind: 'failed'; readonly failure: Failure }
-  | { readonly kind: 'answer'; readonly n: number; readonly value: unknown }
-  | { readonly kind: 'rejected'; readonly n: number; readonly failure: Failure }
-  | { readonly kind: 'stopped' };
+  | { readonly n: number; readonly value: unknown }
+  | { readonly n: number; readonly failure: Failure }
+  /** What the child says by itself. */
+  | { readonly notice: unknown };
 
 export function failureOf(error: unknown): Failure {
   if (!(error instanceof Error)) return { name: 'Error', message: String(error), code: undefined };

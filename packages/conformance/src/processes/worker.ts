@@ -1,6 +1,8 @@
 import type { ClusterStore } from '@cluster/core';
-import { failureOf, type Beginning, type Reply, type Request } from './messages.js';
-import { callsOn, lacksOf, type StoreCalls } from './remote-store.js';
+import { createStore } from './create-store.js';
+import type { Beginning } from './messages.js';
+import { callsOn, lacksOf, type OptionalMethod, type StoreCalls } from './remote-store.js';
+import { serve } from './serve.js';
 import { StandInManager } from './stand-in-manager.js';
 
 // The program of a process with one store in it: it does what its parent asks for, and ends with it.
@@ -8,44 +10,17 @@ import { StandInManager } from './stand-in-manager.js';
 let store: ClusterStore | undefined;
 let calls: StoreCalls | undefined;
 
-const reply = (message: Reply): void => { process.send?.(message); };
-
-function isFactory(value: unknown): value is (options: { instanceId: string; config: unknown }) => ClusterStore | Promise<ClusterStore> {
-  return typeof value === 'function';
-}
-
-async function begin({ module, context, instanceId, config }: Beginning): Promise<void> {
-  const loaded = await import(module) as Record<string, unknown>; // a module is an object
-  const { createStore } = loaded;
-  if (!isFactory(createStore)) throw new TypeError(`${module}: expected an export createStore({ instanceId, config })`);
-  store = await createStore({ instanceId, config });
-  await store.start(new StandInManager(context, store));
+async function begin(beginning: Beginning): Promise<readonly OptionalMethod[]> {
+  store = await createStore(beginning);
+  await store.start(new StandInManager(beginning.context, store));
   calls = callsOn(store);
-  reply({ kind: 'begun', lacks: lacksOf(store) });
+  return lacksOf(store);
 }
 
-async function call({ n, method, args }: Request & { kind: 'call' }): Promise<void> {
-  try {
-    if (calls === undefined) throw new Error('the store has not been started');
-    // The parent sends what the method of that name takes.
-    const value: unknown = await Reflect.apply(calls[method], calls, args);
-    reply({ kind: 'answer', n, value });
-  } catch (error) {
-    reply({ kind: 'rejected', n, failure: failureOf(error) });
-  }
+function call(method: keyof StoreCalls, args: readonly unknown[]): unknown {
+  if (calls === undefined) throw new Error('the store has not been started');
+  // The parent sends what the method of that name takes.
+  return Reflect.apply(calls[method], calls, args);
 }
 
-async function stop(): Promise<void> {
-  await store?.stop();
-  process.off('disconnect', orphaned);
-  // From here on only what the store left behind can keep this process alive.
-  process.send?.({ kind: 'stopped' } satisfies Reply, () => { process.disconnect(); });
-}
-
-const orphaned = (): never => process.exit(1);
-
-process.on('disconnect', orphaned);
-process.on('message', (request: Request) => {
-  if (request.kind === 'call') void call(request);
-  else (request.kind === 'begin' ? begin(request) : stop()).catch((error: unknown) => { reply({ kind: 'failed', failure: failureOf(error) }); });
-});
+serve({ begin, call, stop: () => store?.stop() });
