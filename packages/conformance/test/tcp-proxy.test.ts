@@ -29,7 +29,8 @@ class Client {
 }
 
 async function becomes(condition: () => boolean): Promise<void> {
-  for (const endMs = performance.now() + 5_000; !condition(); await sleep(2)) {
+  for (const endMs = performance.now() + 5_000; !condition();) {
+    await sleep(2);
     if (performance.now() > endMs) throw new Error(`not within 5 s: ${String(condition)}`);
   }
 }
