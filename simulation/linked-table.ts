@@ -12,8 +12,8 @@ export interface Steps {
   readonly capabilities: StoreCapabilities;
   acquire(key: string, claim: Claim, from?: string, have?: Stamp): Answer<Acquired>;
   create(key: string, claim: Claim, write: Write, then: 'keep' | 'release'): Answer<'created' | 'exists'>;
-  commit(key: string, grant: string, base: number, write: Write, then: Then): Answer<Committed>;
-  remove(key: string, grant: string | undefined, why: Gone, keepMs: number): Answer<Removed>;
+  commit(key: string, grant: string, base: Stamp | undefined, write: Write, then: Then): Answer<Committed>;
+  remove(key: string, grant: string | undefined, base: Stamp | undefined, why: Gone, keepMs: number): Answer<Removed>;
   read(key: string, have?: Stamp): Answer<SessionRecord | Absent>;
   touch(lifetimes: ReadonlyMap<string, number>): Answer<ReadonlySet<string>>;
   beat(incarnation: string, n: number, leaseMs: number): Answer<{ readonly generation: string } | 'lapsed'>;
@@ -42,12 +42,12 @@ export class LinkedTable implements SessionTable {
     return this.#call('create', () => this.steps.create(key, claim, write, then), [key, claim.grant, then], (answer) => answer === 'created');
   }
 
-  commit(key: string, grant: string, base: number, write: Write, then: Then): Promise<Committed> {
+  commit(key: string, grant: string, base: Stamp | undefined, write: Write, then: Then): Promise<Committed> {
     return this.#call('commit', () => this.steps.commit(key, grant, base, write, then), [key, grant, base, write.change, then], (answer) => answer.kind === 'done');
   }
 
-  remove(key: string, grant: string | undefined, why: Gone, keepMs: number): Promise<Removed> {
-    return this.#call('remove', () => this.steps.remove(key, grant, why, keepMs), [key, grant, why], (answer) => answer.kind === 'removed');
+  remove(key: string, grant: string | undefined, base: Stamp | undefined, why: Gone, keepMs: number): Promise<Removed> {
+    return this.#call('remove', () => this.steps.remove(key, grant, base, why, keepMs), [key, grant, base, why], (answer) => answer.kind === 'removed');
   }
 
   read(key: string, have?: Stamp): Promise<SessionRecord | Absent> {

@@ -28,13 +28,22 @@ function changed(inner: SessionTable, change: Partial<SessionTable>): SessionTab
   } });
 }
 
-const isPassedOn = (base: number, change: unknown, lifetimeMs: number): boolean => base === 0 && change === undefined && lifetimeMs === 0;
-
 /** An instance that is asked for a grant which it does not know keeps silent. */
-const noOrphanRule = (inner: SessionTable): SessionTable => changed(inner, {
-  commit: async (key, grant, base, write, then) =>
-    (isPassedOn(base, write.change, write.lifetimeMs) ? { kind: 'fenced' } : inner.commit(key, grant, base, write, then)),
-});
+const noOrphanRule = (inner: SessionTable): SessionTable => {
+  const granted = new Set<string>();
+  return changed(inner, {
+    acquire: async (key, claim, from, have) => {
+      const answer = await inner.acquire(key, claim, from, have);
+      if (answer.kind === 'granted') granted.add(claim.grant);
+      return answer;
+    },
+    create: (key, claim, write, then) => {
+      granted.add(claim.grant);
+      return inner.create(key, claim, write, then);
+    },
+    commit: async (key, grant, base, write, then) => (granted.has(grant) ? inner.commit(key, grant, base, write, then) : { kind: 'fenced' }),
+  });
+};
 
 /** Whoever ends a lease looks first, and ends it a little later. */
 const lapseInTwoSteps = (steps: ReferenceTable, world: World): Steps => ({
@@ -76,7 +85,7 @@ function answering(inner: SessionTable, isDue: (revoke: Revoke) => boolean): Pic
     start: (context) => inner.start({ ...context, receive: (message) => {
       const signal = JSON.parse(message) as Revoke; // made by the engine; its type is looked at first
       if (signal.type === 'revoke' && isDue(signal)) {
-        void inner.commit(signal.key, signal.holder.grant, 0, { change: undefined, lifetimeMs: 0 }, signal.claim).catch(() => undefined);
+        void inner.commit(signal.key, signal.holder.grant, undefined, { change: undefined, lifetimeMs: 0 }, signal.claim).catch(() => undefined);
       }
       context.receive(message);
     } }),
@@ -128,10 +137,15 @@ export const mutations: readonly NamedMutation[] = [
   { name: 'lapse without compare-and-set', mutation: { steps: lapseInTwoSteps }, requests: 300,
     change: { ...mixed, instances: 3, gone: 'disconnected', options: { affinity: 'keep', readLeaseMs: 400 }, weather: { signalDenied: 0.5, slow: 0.2 } } },
   { name: 'no fence', mutation: { rules: { ...allRules, fence: false } }, requests: 300, change: { ...mixed, episodeEveryMs: 300 } },
-  { name: '`whole` accepted at any version', mutation: { rules: { ...allRules, wholeUpToBase: false } }, requests: 300,
+  { name: '`whole` accepted at any version', mutation: { rules: { ...allRules, baseOfWhole: false } }, requests: 300,
     change: { ...rollback, weather: { late: 0.1, twice: 0.2, lateMs: 500 } } },
   { name: '`removed` answered for somebody else\'s tombstone', mutation: { rules: { ...allRules, ownTombstone: false } }, requests: 300,
     change: { ...table, workload: 'login', mix: { login: 40, remove: 20, get: 20, post: 20 } } },
+  { name: 'a base compared by its version alone', mutation: { rules: { ...allRules, baseGrant: false } }, requests: 300,
+    change: { ...rollback, weather: { late: 0.1, twice: 0.2, lateMs: 3_000 } } },
+  { name: 'an id change without a base', mutation: { rules: { ...allRules, baseOfRemove: false } }, requests: 300,
+    change: { ...table, workload: 'login', mix: { login: 50, post: 50 }, instances: 4, sessions: 1, gone: 'disconnected', episodes: { pause: 60 }, episodeEveryMs: 200,
+      options: { affinity: 'release', readLeaseMs: 0, leaseMs: 1_000 }, weather: { late: 0.2, twice: 0.3, replyLost: 0.1, lateMs: 1_000, signalDenied: 0.8 } } },
   { name: 'a whole that carries newer changes', mutation: { table: growingWhole }, requests: 300, change: rollback },
   { name: 'a waiting claim answered as an orphan', mutation: { table: waitingIsOrphan }, requests: 300, change: { ...mixed, instances: 4, options: { affinity: 'keep' } } },
   { name: 'a commit by `not-me`', mutation: { table: notMeCommits }, requests: 300,

@@ -72,21 +72,22 @@ export class ReferenceTable {
     return 'created';
   }
 
-  commit(key: string, grant: string, base: number, { change, lifetimeMs }: Write, then: Then): Committed {
+  commit(key: string, grant: string, base: Stamp | undefined, { change, lifetimeMs }: Write, then: Then): Committed {
     const row = this.#present(key);
     if (row?.kind !== 'record') return fenced(row);
     const { holder, stamp } = row;
-    if (change !== undefined && stamp.grant === grant && stamp.version === base + 1) return { kind: 'done', version: base + 1 };
+    const next = change && base && { grant, version: base.version + 1 };
+    if (next !== undefined && isSame(stamp, next)) return { kind: 'done', version: next.version };
     if (this.rules.fence && (holder === undefined || (holder.grant !== grant && !row.former.includes(grant)))) return { kind: 'fenced' };
-    if (change !== undefined && this.#isBehind(change, stamp.version, base)) return { kind: 'behind', version: stamp.version };
+    if (change !== undefined && this.#isBehind(change, stamp, base)) return { kind: 'behind' };
     const timed = lifetimeMs > 0 ? { lifetimeMs, usedMs: this.nowMs() } : {};
-    const next: Row = { ...row, ...lockAfter(holder, row.last, row.former, then), ...timed };
-    if (change === undefined) this.rows.set(key, next);
-    else this.#put(key, { ...next, stamp: { grant, version: base + 1 }, attributes: changed(row.attributes, change) });
-    return { kind: 'done', version: change === undefined ? stamp.version : base + 1 };
+    const after: Row = { ...row, ...lockAfter(holder, row.last, row.former, then), ...timed };
+    if (change === undefined || next === undefined) this.rows.set(key, after);
+    else this.#put(key, { ...after, stamp: next, attributes: changed(row.attributes, change) });
+    return { kind: 'done', version: next?.version ?? stamp.version };
   }
 
-  remove(key: string, grant: string | undefined, why: Gone, keepMs: number): Removed {
+  remove(key: string, grant: string | undefined, base: Stamp | undefined, why: Gone, keepMs: number): Removed {
     const row = this.#present(key);
     const isForced = grant === undefined;
     if (row === undefined) return isForced ? { kind: 'removed' } : { kind: 'fenced' };
@@ -96,6 +97,7 @@ export class ReferenceTable {
       return isMine ? removed : fenced(row);
     }
     if (!isForced && row.holder?.grant !== grant) return { kind: 'fenced' };
+    if (!isForced && base !== undefined && this.rules.baseOfRemove && !isSame(row.stamp, base)) return { kind: 'behind' };
     this.rows.set(key, { kind: 'tombstone', why, grant, holder: row.holder, usedMs: this.nowMs(), lifetimeMs: keepMs });
     return removed;
   }
@@ -143,9 +145,9 @@ export class ReferenceTable {
 
   hasEnded(incarnation: string): boolean { return this.leases.get(incarnation)?.isEnded ?? true; }
 
-  #isBehind({ whole }: Change, version: number, base: number): boolean {
-    if (whole) return this.rules.wholeUpToBase && version > base;
-    return this.rules.baseVersion && version !== base;
+  #isBehind({ whole }: Change, stamp: Stamp, base: Stamp | undefined): boolean {
+    if (whole ? !this.rules.baseOfWhole : !this.rules.baseVersion) return false;
+    return this.rules.baseGrant ? !isSame(stamp, base) : stamp.version !== base?.version;
   }
 
   #present(key: string): Row | Grave | undefined {
@@ -160,13 +162,14 @@ export class ReferenceTable {
 
   #shown({ kind, stamp, holder, last, bornMs, usedMs, lifetimeMs, attributes }: Row, have: Stamp | undefined): SessionRecord {
     const nowMs = this.nowMs();
-    const isKnown = have?.version === stamp.version && (have.grant === stamp.grant || !this.rules.haveByStamp);
+    const isKnown = this.rules.haveByStamp ? isSame(stamp, have) : have?.version === stamp.version;
     return {
       kind, format: 1, stamp, holder, last, ageMs: nowMs - bornMs, idleMs: nowMs - usedMs, lifetimeMs, attributes: isKnown ? undefined : attributes,
     };
   }
 }
 
+const isSame = (a: Stamp, b: Stamp | undefined): boolean => a.grant === b?.grant && a.version === b.version;
 const absent = (row: Row | Grave | undefined): Absent => (row?.kind === 'tombstone' ? { kind: 'absent', gone: row.why } : { kind: 'absent' });
 const fenced = (row: Row | Grave | undefined): { kind: 'fenced'; gone?: Gone } =>
   (row?.kind === 'tombstone' ? { kind: 'fenced', gone: row.why } : { kind: 'fenced' });

@@ -4,16 +4,20 @@ export interface Rules {
   readonly regrantFences: boolean;
   /** `have` compares grant and version; else the version alone. */
   readonly haveByStamp: boolean;
-  /** A commit is refused if its base is not the present version. */
+  /** A delta is refused if the version of its base is not the present one. */
   readonly baseVersion: boolean;
+  /** A base is compared by its grant as well; else by the version alone. */
+  readonly baseGrant: boolean;
   /** A commit is refused under another grant than the holder's. */
   readonly fence: boolean;
-  /** A `whole` is accepted up to its base only. */
-  readonly wholeUpToBase: boolean;
+  /** A `whole` is refused like a delta if its base is not the present stamp. */
+  readonly baseOfWhole: boolean;
+  /** A removal with a grant is refused if its base is not the present stamp. */
+  readonly baseOfRemove: boolean;
   /** A removal with a grant is confirmed only by a tombstone that carries it. */
   readonly ownTombstone: boolean;
 }
 
 export const allRules: Rules = {
-  regrantFences: true, haveByStamp: true, baseVersion: true, fence: true, wholeUpToBase: true, ownTombstone: true,
+  regrantFences: true, haveByStamp: true, baseVersion: true, baseGrant: true, fence: true, baseOfWhole: true, baseOfRemove: true, ownTombstone: true,
 };

@@ -41,12 +41,13 @@ export function recordAt(space: Space, key: string): RecordCell | undefined {
 const absent = (cell: Cell | undefined) => (cell?.kind === 'tombstone' ? { kind: 'absent', gone: cell.why } as const : { kind: 'absent' } as const);
 const fenced = (cell: Cell | undefined) => (cell?.kind === 'tombstone' ? { kind: 'fenced', gone: cell.why } as const : { kind: 'fenced' } as const);
 
+export const isSame = (a: Stamp, b: Stamp | undefined): boolean => a.grant === b?.grant && a.version === b.version;
+
 function shown(space: Space, cell: RecordCell, have: Stamp | undefined): SessionRecord {
   const nowMs = space.clock.monotonicMs();
   const { kind, stamp, holder, last, lifetimeMs, attributes } = cell;
-  const known = have?.grant === stamp.grant && have.version === stamp.version;
   return {
-    kind, format: 1, stamp, holder, last, ageMs: nowMs - cell.madeMs, idleMs: nowMs - cell.usedMs, lifetimeMs, attributes: known ? undefined : attributes,
+    kind, format: 1, stamp, holder, last, ageMs: nowMs - cell.madeMs, idleMs: nowMs - cell.usedMs, lifetimeMs, attributes: isSame(stamp, have) ? undefined : attributes,
   };
 }
 
@@ -90,23 +91,25 @@ const steps = (space: Space): Steps => ({
     const cell = present(space, key);
     if (cell?.kind !== 'record') return fenced(cell);
     const { stamp, holder } = cell;
-    if (change !== undefined && stamp.grant === grant && stamp.version === base + 1) return { kind: 'done', version: base + 1 };
+    const next = base && { grant, version: base.version + 1 };
+    if (change !== undefined && next !== undefined && isSame(stamp, next)) return { kind: 'done', version: next.version };
     if (holder?.grant !== grant) return { kind: 'fenced' };
     if (change !== undefined) {
-      if (change.whole ? stamp.version > base : stamp.version !== base) return { kind: 'behind', version: stamp.version };
+      if (next === undefined || !isSame(stamp, base)) return { kind: 'behind' };
       apply(cell, change);
-      cell.stamp = { grant, version: base + 1 };
+      cell.stamp = next;
     }
     if (lifetimeMs > 0) [cell.usedMs, cell.lifetimeMs] = [space.clock.monotonicMs(), lifetimeMs];
     unlock(cell, holder, then);
     return { kind: 'done', version: cell.stamp.version };
   },
-  async remove(key, grant, why, keepMs) {
+  async remove(key, grant, base, why, keepMs) {
     const cell = present(space, key);
     if (cell === undefined) return grant === undefined ? { kind: 'removed' } : { kind: 'fenced' };
     const removed = { kind: 'removed', ...(grant === undefined && cell.holder !== undefined ? { holder: cell.holder } : {}) } as const;
     if (cell.kind === 'tombstone') return (grant === undefined ? cell.why === 'removed' : cell.grant === grant) ? removed : fenced(cell);
     if (grant !== undefined && cell.holder?.grant !== grant) return { kind: 'fenced' };
+    if (grant !== undefined && base !== undefined && !isSame(cell.stamp, base)) return { kind: 'behind' };
     space.cells.set(key, { kind: 'tombstone', why, grant, holder: cell.holder, usedMs: space.clock.monotonicMs(), lifetimeMs: keepMs });
     return removed;
   },

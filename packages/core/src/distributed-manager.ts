@@ -128,10 +128,10 @@ export class DistributedManager implements Manager {
     const engine = this.#engine;
     const { storeTimeoutMs } = this.#options;
     const key = this.#keyOf(id);
-    const answer = await this.#turns.records.remove(key, undefined, 'removed', engine.now() + storeTimeoutMs);
+    const answer = await this.#turns.records.remove(key, undefined, undefined, 'removed', engine.now() + storeTimeoutMs);
     const slot = engine.slots.get(key);
     if (slot !== undefined) engine.dropRemoved(slot);
-    if (answer.kind === 'fenced') return 'moved';
+    if (answer.kind !== 'removed') return 'moved';
     const { holder } = answer;
     if (holder === undefined || engine.lease.owns(holder.incarnation)) return 'confirmed';
     return await engine.revokes.confirm(key, holder, storeTimeoutMs) ? 'confirmed' : 'unconfirmed';

@@ -170,10 +170,12 @@ export class FaultyTable implements SessionTable {
   create(key: string, claim: Claim, write: Write, then: 'keep' | 'release'): Promise<'created' | 'exists'> {
     return this.#do('create', () => this.#inner.create(key, claim, write, then));
   }
-  commit(key: string, grant: string, base: number, write: Write, then: Then): Promise<Committed> {
+  commit(key: string, grant: string, base: Stamp | undefined, write: Write, then: Then): Promise<Committed> {
     return this.#do('commit', () => this.#inner.commit(key, grant, base, write, then));
   }
-  remove(key: string, grant: string | undefined, why: Gone, keepMs: number): Promise<Removed> { return this.#do('remove', () => this.#inner.remove(key, grant, why, keepMs)); }
+  remove(key: string, grant: string | undefined, base: Stamp | undefined, why: Gone, keepMs: number): Promise<Removed> {
+    return this.#do('remove', () => this.#inner.remove(key, grant, base, why, keepMs));
+  }
   read(key: string, have?: Stamp): Promise<SessionRecord | Absent> { return this.#do('read', () => this.#inner.read(key, have)); }
   touch(lifetimes: ReadonlyMap<string, number>): Promise<ReadonlySet<string>> { return this.#do('touch', () => this.#inner.touch(lifetimes)); }
   beat(incarnation: string, n: number, leaseMs: number): Promise<{ readonly generation: string } | 'lapsed'> {

@@ -165,6 +165,17 @@ describe('a store that rolled back', () => {
     await a.manager.sendSession(session);
   });
 
+  it('gets back what it lost before an idle session is given back', async () => {
+    await begin();
+    const before = cluster.space.save();
+    await a.manager.update(id, (session) => { session.set('kept', 'yes'); });
+    cluster.space.rollBack(before);
+    await cluster.clock.advance(3_400);
+    await cluster.within(100, a.manager.drain());
+    expect(await cluster.holder(id)).toBe(undefined);
+    expect(await cluster.stored(id)).toEqual({ n: 0, kept: 'yes' });
+  });
+
   it('behind a lost commit has the change written whole', async () => {
     await begin();
     const before = cluster.space.save();

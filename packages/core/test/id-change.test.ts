@@ -124,6 +124,41 @@ describe('an id change', () => {
     expect(records.length).toBe(1);
   });
 
+  it('is refused where the store rolled back, and the old id has again what the store lost', async () => {
+    for (const affinity of ['keep', 'release'] as const) {
+      const a = await cluster.add(`a-${affinity}`, { affinity });
+      const id = await cluster.session(a);
+      const session = await found(cluster.within(100, a.manager.findSession(id)));
+      const before = cluster.space.save();
+      increment(session);
+      await cluster.within(100, a.manager.sendSession(session, { release: false }));
+      cluster.space.rollBack(before);
+      expect(await cluster.failure(100, a.manager.changeSessionId(session))).toMatchObject({ code: 'CLUSTER_FENCED' });
+      await cluster.clock.advance(1);
+      await cluster.within(100, a.manager.update(id, (again) => { again.set('is', 'used'); }));
+      expect(await cluster.stored(id)).toEqual({ n: 1, is: 'used' });
+      expect(a.manager.health().running).toBe(0);
+      await cluster.within(100, a.manager.removeSession(id));
+    }
+    const records = [...cluster.space.kept].filter(([key, { value }]) => key.includes('.s.') && value.includes('"kind":"record"'));
+    expect(records).toEqual([]);
+  });
+
+  it('made late, when its grant has the lock again, leaves what others stored meanwhile', async () => {
+    const [a, b] = [await cluster.add('a', { affinity: 'release' }), await cluster.add('b', { affinity: 'release' })];
+    const id = await cluster.session(a);
+    const late = new Late();
+    a.table.next('acquire', (run) => { void late.fate(run); return run(); });
+    const session = await found(cluster.within(100, a.manager.findSession(id)));
+    b.table.answersSignals = (instance) => (instance === 'a' ? false : undefined);
+    await cluster.within(100, b.manager.update(id, increment));
+    expect(await late.execute()).toMatchObject({ kind: 'granted' });
+    expect((await cluster.failure(100, a.manager.changeSessionId(session))).code).toBe('CLUSTER_FENCED');
+    b.table.behave();
+    await cluster.within(1_000, b.manager.update(id, increment));
+    expect(await cluster.stored(id)).toEqual({ n: 2 });
+  });
+
   it('serves nothing of the old id from memory while its end is on the way', async () => {
     const a = await cluster.add('a');
     const id = await cluster.session(a);

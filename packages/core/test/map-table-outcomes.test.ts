@@ -5,12 +5,13 @@ import { SeenRecords } from '../src/drivers/seen-records.js';
 import { tableOf } from '../src/drivers/table-of.js';
 import type { SessionMap } from '../src/drivers/session-map.js';
 import type { StoredRecord } from '../src/record.js';
-import type { Claim, SessionTable, Write } from '../src/drivers/session-table.js';
+import type { Claim, SessionTable, Stamp, Write } from '../src/drivers/session-table.js';
 import { context, ScriptedMap, sessionKey } from './scripted-map.js';
 
 const key = sessionKey('2');
 const one: Claim = { incarnation: 'a.1', grant: 'one' };
 const two: Claim = { incarnation: 'b.1', grant: 'two' };
+const at = (version: number, grant = 'one'): Stamp => ({ grant, version });
 const setting = (n: string, lifetimeMs = 1000): Write => ({ change: { set: new Map([['n', n]]), remove: [], whole: false }, lifetimeMs });
 
 let clock: ManualClock;
@@ -64,8 +65,8 @@ describe('read', () => {
     await clock.advance(1);
     expect(await other.read(key)).toEqual({ kind: 'absent' });
     expect(await other.acquire(key, two, 'one')).toEqual({ kind: 'absent' });
-    expect(await table.commit(key, 'one', 1, setting('2'), 'keep')).toEqual({ kind: 'fenced' });
-    expect(await table.remove(key, 'one', 'removed', 100)).toEqual({ kind: 'fenced' });
+    expect(await table.commit(key, 'one', at(1), setting('2'), 'keep')).toEqual({ kind: 'fenced' });
+    expect(await table.remove(key, 'one', undefined, 'removed', 100)).toEqual({ kind: 'fenced' });
     expect(await table.touch(new Map([[key, 100]]))).toEqual(new Set([key]));
   });
 
@@ -83,8 +84,8 @@ describe('read', () => {
     for (let version = 1; version <= 20; version += 1) {
       const claim = { incarnation: 'a.1', grant: `g${version}` };
       await table.acquire(key, claim);
-      await table.commit(key, claim.grant, version, setting('1', 0), 'keep');
-      await table.commit(key, claim.grant, version + 1, { change: undefined, lifetimeMs: 0 }, 'release');
+      await table.commit(key, claim.grant, at(version, version === 1 ? 'one' : `g${version - 1}`), setting('1', 0), 'keep');
+      await table.commit(key, claim.grant, undefined, { change: undefined, lifetimeMs: 0 }, 'release');
     }
     const read = await table.read(key);
     const ageMs = clock.monotonicMs() - bornMs;
@@ -114,7 +115,7 @@ describe('touch', () => {
     const keys = ['3', '4', '5'].map(sessionKey) as [string, string, string];
     await table.create(keys[0], one, setting('1', 1000), 'keep');
     await table.create(keys[1], one, setting('1', 1000), 'keep');
-    await table.remove(keys[1], 'one', 'removed', 1000);
+    await table.remove(keys[1], 'one', undefined, 'removed', 1000);
     expect(await other.touch(new Map(keys.map((each) => [each, 5000])))).toEqual(new Set([keys[1], keys[2]]));
     expect(await table.read(keys[1])).toEqual({ kind: 'absent', gone: 'removed' });
     expect(await table.read(keys[2])).toEqual({ kind: 'absent' });
@@ -124,11 +125,11 @@ describe('touch', () => {
     await table.create(key, one, setting('1'), 'keep');
     await table.touch(new Map([[key, 1000]]));
     map.took();
-    await table.commit(key, 'one', 1, setting('2'), 'keep');
+    await table.commit(key, 'one', at(1), setting('2'), 'keep');
     expect(map.took()).toBe('put');
     await other.touch(new Map([[key, 1000]]));
     map.took();
-    expect(await table.commit(key, 'one', 2, setting('3'), 'keep')).toEqual({ kind: 'done', version: 3 });
+    expect(await table.commit(key, 'one', at(2), setting('3'), 'keep')).toEqual({ kind: 'done', version: 3 });
     expect(map.took()).toBe('put get put');
   });
 
@@ -136,7 +137,7 @@ describe('touch', () => {
     await table.create(key, one, setting('1'), 'keep');
     await other.touch(new Map([[key, 1000]]));
     map.took();
-    await other.remove(key, undefined, 'removed', 1000);
+    await other.remove(key, undefined, undefined, 'removed', 1000);
     expect(map.took()).toBe('get put');
   });
 
@@ -146,7 +147,7 @@ describe('touch', () => {
     map.always = async () => {
       const { always } = map;
       map.always = undefined;
-      await table.commit(key, 'one', version, setting('x'), 'keep');
+      await table.commit(key, 'one', at(version), setting('x'), 'keep');
       version += 1;
       map.always = always;
     };
@@ -177,11 +178,11 @@ describe('a put whose outcome is unknown', () => {
   const calls: [string, (on: SessionTable) => Promise<unknown>, unknown][] = [
     ['acquire', (on) => on.acquire(key, two, 'one'), expect.objectContaining({ kind: 'granted' })],
     ['create', (on) => on.create(sessionKey('9'), two, setting('1'), 'keep'), 'created'],
-    ['commit', (on) => on.commit(key, 'one', 1, setting('2'), 'keep'), { kind: 'done', version: 2 }],
-    ['commit and release', (on) => on.commit(key, 'one', 1, setting('2'), 'release'), { kind: 'done', version: 2 }],
-    ['commit and hand-over', (on) => on.commit(key, 'one', 1, setting('2'), two), { kind: 'done', version: 2 }],
-    ['remove', (on) => on.remove(key, 'one', 'removed', 1000), { kind: 'removed' }],
-    ['forced remove', (on) => on.remove(key, undefined, 'removed', 1000), { kind: 'removed', holder: one }],
+    ['commit', (on) => on.commit(key, 'one', at(1), setting('2'), 'keep'), { kind: 'done', version: 2 }],
+    ['commit and release', (on) => on.commit(key, 'one', at(1), setting('2'), 'release'), { kind: 'done', version: 2 }],
+    ['commit and hand-over', (on) => on.commit(key, 'one', at(1), setting('2'), two), { kind: 'done', version: 2 }],
+    ['remove', (on) => on.remove(key, 'one', undefined, 'removed', 1000), { kind: 'removed' }],
+    ['forced remove', (on) => on.remove(key, undefined, undefined, 'removed', 1000), { kind: 'removed', holder: one }],
     ['touch', (on) => on.touch(new Map([[key, 1000]])), new Set()],
   ];
   for (const fate of ['executed, then rejected', 'rejected'] as const) {
@@ -198,14 +199,14 @@ describe('a put whose outcome is unknown', () => {
     await table.create(key, one, setting('1'), 'keep');
     map.took();
     map.fates = ['executed, then rejected'];
-    await expect(table.commit(key, 'one', 1, setting('2'), 'keep')).rejects.toThrow('connection lost');
+    await expect(table.commit(key, 'one', at(1), setting('2'), 'keep')).rejects.toThrow('connection lost');
     expect(map.took()).toBe('put');
-    expect(await table.commit(key, 'one', 2, setting('3'), 'keep')).toEqual({ kind: 'done', version: 3 });
+    expect(await table.commit(key, 'one', at(2), setting('3'), 'keep')).toEqual({ kind: 'done', version: 3 });
     expect(map.took()).toBe('get put');
     map.fates = ['rejected'];
-    await expect(table.commit(key, 'one', 3, setting('4'), 'keep')).rejects.toThrow('connection lost');
+    await expect(table.commit(key, 'one', at(3), setting('4'), 'keep')).rejects.toThrow('connection lost');
     map.took();
-    expect(await table.commit(key, 'one', 3, setting('4'), 'keep')).toEqual({ kind: 'done', version: 4 });
+    expect(await table.commit(key, 'one', at(3), setting('4'), 'keep')).toEqual({ kind: 'done', version: 4 });
     expect(map.took()).toBe('get put');
   });
 });
@@ -214,12 +215,12 @@ describe('a store that rolled back', () => {
   it('is looked at before the next put when the generation changes', async () => {
     map.generationName = 'before';
     await table.create(key, one, setting('1'), 'keep');
-    await table.commit(key, 'one', 1, setting('2'), 'keep');
+    await table.commit(key, 'one', at(1), setting('2'), 'keep');
     map.took();
     map.generationName = 'after';
-    expect(await table.commit(key, 'one', 2, setting('3'), 'keep')).toEqual({ kind: 'done', version: 3 });
+    expect(await table.commit(key, 'one', at(2), setting('3'), 'keep')).toEqual({ kind: 'done', version: 3 });
     expect(map.took()).toBe('get put');
-    expect(await table.commit(key, 'one', 3, setting('4'), 'keep')).toEqual({ kind: 'done', version: 4 });
+    expect(await table.commit(key, 'one', at(3), setting('4'), 'keep')).toEqual({ kind: 'done', version: 4 });
     expect(map.took()).toBe('put');
   });
 
@@ -240,12 +241,12 @@ describe('a store that rolled back', () => {
   it('answers behind, and takes a whole, where it fell back to an earlier version', async () => {
     await table.create(key, one, setting('1'), 'keep');
     const earlier = await map.inner.get(key);
-    await table.commit(key, 'one', 1, setting('2'), 'keep');
+    await table.commit(key, 'one', at(1), setting('2'), 'keep');
     const later = await map.inner.get(key);
     await map.inner.compareAndSet(key, later?.revision, { value: earlier?.value ?? '', lifetimeMs: 1000 });
-    expect(await table.commit(key, 'one', 2, setting('3'), 'keep')).toEqual({ kind: 'behind', version: 1 });
+    expect(await table.commit(key, 'one', at(2), setting('3'), 'keep')).toEqual({ kind: 'behind' });
     const whole: Write = { change: { set: new Map([['n', '3']]), remove: [], whole: true }, lifetimeMs: 1000 };
-    expect(await table.commit(key, 'one', 2, whole, 'keep')).toEqual({ kind: 'done', version: 3 });
+    expect(await table.commit(key, 'one', at(1), whole, 'keep')).toEqual({ kind: 'done', version: 2 });
     expect(await valueOf()).toBe('3');
   });
 });

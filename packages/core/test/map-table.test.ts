@@ -1,13 +1,14 @@
 import { beforeEach, describe, it, expect } from '@jest/globals';
 import { manualClock, type ManualClock } from '../src/clock.js';
 import { MapTable } from '../src/drivers/map-table.js';
-import type { Claim, Encoded, SessionRecord, Write } from '../src/drivers/session-table.js';
+import type { Claim, Encoded, SessionRecord, Stamp, Write } from '../src/drivers/session-table.js';
 import { context, ScriptedMap, sessionKey } from './scripted-map.js';
 
 const key = sessionKey('1');
 const claim = (grant: string, incarnation = `${grant}.inc`): Claim => ({ incarnation, grant });
 const setting = (attributes: Record<string, Encoded>, lifetimeMs = 1000, whole = false, remove: string[] = []): Write =>
   ({ change: { set: new Map(Object.entries(attributes)), remove, whole }, lifetimeMs });
+const at = (version: number, grant = 'one'): Stamp => ({ grant, version });
 const unlock: Write = { change: undefined, lifetimeMs: 0 };
 const one = claim('one');
 const two = claim('two');
@@ -116,7 +117,7 @@ describe('create', () => {
 
   it('does not bring back what has a tombstone, also when executed late', async () => {
     await create();
-    await table.remove(key, 'one', 'removed', 1000);
+    await table.remove(key, 'one', undefined, 'removed', 1000);
     expect(await create()).toBe('exists');
     expect(await table.read(key)).toEqual({ kind: 'absent', gone: 'removed' });
   });
@@ -129,7 +130,7 @@ describe('create', () => {
       expect(await other.create(key, two, setting({}, 50), 'keep')).toBe('exists');
       await clock.advance(1);
       expect(await other.create(key, two, setting({}, 50), 'keep')).toBe('created');
-      await other.remove(key, undefined, 'removed', 50);
+      await other.remove(key, undefined, undefined, 'removed', 50);
       await clock.advance(50);
       expect(await table.create(key, one, setting({}, 50), 'keep')).toBe('created');
       await clock.advance(50);
@@ -141,8 +142,8 @@ describe('commit', () => {
   it('of a held session is one put, and raises the version', async () => {
     await create();
     map.took();
-    expect(await table.commit(key, 'one', 1, setting({ m: '2' }), 'keep')).toEqual({ kind: 'done', version: 2 });
-    expect(await table.commit(key, 'one', 2, setting({ n: '3' }, 1000, false, ['m']), 'release')).toEqual({ kind: 'done', version: 3 });
+    expect(await table.commit(key, 'one', at(1), setting({ m: '2' }), 'keep')).toEqual({ kind: 'done', version: 2 });
+    expect(await table.commit(key, 'one', at(2), setting({ n: '3' }, 1000, false, ['m']), 'release')).toEqual({ kind: 'done', version: 3 });
     expect(map.took()).toBe('put put');
     expect(await content()).toEqual({ n: '3' });
     expect(await record()).toMatchObject({ holder: undefined, last: 'one.inc' });
@@ -150,10 +151,10 @@ describe('commit', () => {
 
   it('is one put as well after an acquire that found the lock its own', async () => {
     await create();
-    await table.commit(key, 'one', 1, unlock, two);
+    await table.commit(key, 'one', undefined, unlock, two);
     await other.acquire(key, two);
     map.took();
-    expect(await other.commit(key, 'two', 1, setting({ n: '2' }), 'keep')).toEqual({ kind: 'done', version: 2 });
+    expect(await other.commit(key, 'two', at(1), setting({ n: '2' }), 'keep')).toEqual({ kind: 'done', version: 2 });
     expect(map.took()).toBe('put');
   });
 
@@ -162,7 +163,7 @@ describe('commit', () => {
     for (const then of ['keep', 'release', two] as const) {
       await other.acquire(key, one);
       const { version } = (await record()).stamp;
-      const commit = () => table.commit(key, 'one', version, setting({ n: 'x' }), then);
+      const commit = () => table.commit(key, 'one', at(version), setting({ n: 'x' }), then);
       expect(await commit()).toEqual({ kind: 'done', version: version + 1 });
       expect(await commit()).toEqual({ kind: 'done', version: version + 1 });
       expect((await record()).stamp).toEqual({ grant: 'one', version: version + 1 });
@@ -173,59 +174,63 @@ describe('commit', () => {
     await create();
     await other.acquire(key, two, 'one');
     map.took();
-    expect(await table.commit(key, 'one', 1, setting({ n: 'late' }), 'release')).toEqual({ kind: 'fenced' });
+    expect(await table.commit(key, 'one', at(1), setting({ n: 'late' }), 'release')).toEqual({ kind: 'fenced' });
     expect(map.took()).toBe('put get');
-    expect(await table.commit(key, 'one', 1, unlock, 'release')).toEqual({ kind: 'fenced' });
+    expect(await table.commit(key, 'one', undefined, unlock, 'release')).toEqual({ kind: 'fenced' });
     expect(await record()).toMatchObject({ holder: two, stamp: { version: 1 } });
     expect(await content()).toEqual({ n: '1' });
   });
 
   it('of another base is behind', async () => {
     await create();
-    expect(await table.commit(key, 'one', 5, setting({ n: '6' }), 'keep')).toEqual({ kind: 'behind', version: 1 });
-    await table.commit(key, 'one', 1, setting({ n: '2' }), 'keep');
-    await table.commit(key, 'one', 2, setting({ n: '3' }), 'keep');
-    expect(await table.commit(key, 'one', 1, setting({ n: 'late' }), 'keep')).toEqual({ kind: 'behind', version: 3 });
+    expect(await table.commit(key, 'one', at(5), setting({ n: '6' }), 'keep')).toEqual({ kind: 'behind' });
+    expect(await table.commit(key, 'one', at(1, 'two'), setting({ n: '6' }), 'keep')).toEqual({ kind: 'behind' });
+    await table.commit(key, 'one', at(1), setting({ n: '2' }), 'keep');
+    await table.commit(key, 'one', at(2), setting({ n: '3' }), 'keep');
+    expect(await table.commit(key, 'one', at(1), setting({ n: 'late' }), 'keep')).toEqual({ kind: 'behind' });
     expect(await content()).toEqual({ n: '3' });
   });
 
-  it('of the whole is accepted at any version up to the base, not above it', async () => {
+  it('of the whole replaces the content of its base, and no other', async () => {
     await create();
-    expect(await table.commit(key, 'one', 7, setting({ w: '8' }, 1000, true), 'keep')).toEqual({ kind: 'done', version: 8 });
-    expect(await table.commit(key, 'one', 7, setting({ w: '8' }, 1000, true), 'keep')).toEqual({ kind: 'done', version: 8 });
-    expect(await content()).toEqual({ w: '8' });
-    expect(await table.commit(key, 'one', 5, setting({ w: '6' }, 1000, true), 'keep')).toEqual({ kind: 'behind', version: 8 });
+    expect(await table.commit(key, 'one', at(1), setting({ w: '2' }, 1000, true), 'keep')).toEqual({ kind: 'done', version: 2 });
+    expect(await table.commit(key, 'one', at(1), setting({ w: '2' }, 1000, true), 'keep')).toEqual({ kind: 'done', version: 2 });
+    expect(await content()).toEqual({ w: '2' });
+    for (const base of [at(7), at(2, 'two')]) {
+      expect(await table.commit(key, 'one', base, setting({ w: '3' }, 1000, true), 'keep')).toEqual({ kind: 'behind' });
+    }
+    expect(await content()).toEqual({ w: '2' });
   });
 
   it('without a change compares only the grant, and leaves version and content', async () => {
     await create();
-    expect(await table.commit(key, 'one', 99, unlock, two)).toEqual({ kind: 'done', version: 1 });
+    expect(await table.commit(key, 'one', at(99), unlock, two)).toEqual({ kind: 'done', version: 1 });
     expect(await record()).toMatchObject({ holder: two, last: 'one.inc', stamp: { grant: 'one', version: 1 } });
-    expect(await table.commit(key, 'one', 99, unlock, two)).toEqual({ kind: 'fenced' });
+    expect(await table.commit(key, 'one', undefined, unlock, two)).toEqual({ kind: 'fenced' });
     expect(await content()).toEqual({ n: '1' });
   });
 
   it('of an absent, an expired or a removed session is fenced, with the reason', async () => {
-    expect(await table.commit(key, 'one', 1, setting({}), 'keep')).toEqual({ kind: 'fenced' });
+    expect(await table.commit(key, 'one', at(1), setting({}), 'keep')).toEqual({ kind: 'fenced' });
     await create(setting({}, 50));
     await clock.advance(50);
     map.took();
-    expect(await table.commit(key, 'one', 1, setting({}), 'keep')).toEqual({ kind: 'fenced' });
+    expect(await table.commit(key, 'one', at(1), setting({}), 'keep')).toEqual({ kind: 'fenced' });
     expect(map.took()).toBe('get');
     await create();
-    await other.remove(key, undefined, 'moved', 1000);
-    expect(await table.commit(key, 'one', 1, setting({}), 'keep')).toEqual({ kind: 'fenced', gone: 'moved' });
+    await other.remove(key, undefined, undefined, 'moved', 1000);
+    expect(await table.commit(key, 'one', at(1), setting({}), 'keep')).toEqual({ kind: 'fenced', gone: 'moved' });
     expect(await other.read(key)).toEqual({ kind: 'absent', gone: 'moved' });
   });
 
   it('starts the lifetime anew, or leaves it and the time of use as they are', async () => {
     await create(setting({}, 1000));
     await clock.advance(400);
-    await table.commit(key, 'one', 1, setting({ n: '2' }, 0), 'keep');
+    await table.commit(key, 'one', at(1), setting({ n: '2' }, 0), 'keep');
     expect(map.lastEntry?.lifetimeMs).toBe(600);
     await clock.advance(100);
     expect(await record()).toMatchObject({ ageMs: 500, idleMs: 500, lifetimeMs: 1000 });
-    await table.commit(key, 'one', 2, setting({ n: '3' }, 2000), 'keep');
+    await table.commit(key, 'one', at(2), setting({ n: '3' }, 2000), 'keep');
     expect(map.lastEntry?.lifetimeMs).toBe(2000);
     expect(await record()).toMatchObject({ ageMs: 500, idleMs: 0, lifetimeMs: 2000 });
   });
@@ -240,39 +245,47 @@ describe('remove', () => {
   it('with the holder\'s grant leaves a tombstone; the same call again is removed, another grant is fenced', async () => {
     await create();
     map.took();
-    expect(await table.remove(key, 'one', 'moved', 1000)).toEqual({ kind: 'removed' });
+    expect(await table.remove(key, 'one', undefined, 'moved', 1000)).toEqual({ kind: 'removed' });
     expect(map.took()).toBe('put');
-    expect(await table.remove(key, 'one', 'moved', 1000)).toEqual({ kind: 'removed' });
-    expect(await table.remove(key, 'two', 'removed', 1000)).toEqual({ kind: 'fenced', gone: 'moved' });
+    expect(await table.remove(key, 'one', undefined, 'moved', 1000)).toEqual({ kind: 'removed' });
+    expect(await table.remove(key, 'two', undefined, 'removed', 1000)).toEqual({ kind: 'fenced', gone: 'moved' });
     expect(await table.acquire(key, one)).toEqual({ kind: 'absent', gone: 'moved' });
   });
 
-  it('with another grant, or of an absent key, is fenced', async () => {
-    expect(await table.remove(key, 'one', 'removed', 1000)).toEqual({ kind: 'fenced' });
+  it('of another content than its base is behind', async () => {
     await create();
-    expect(await table.remove(key, 'two', 'removed', 1000)).toEqual({ kind: 'fenced' });
+    for (const base of [at(2), at(1, 'two')]) expect(await table.remove(key, 'one', base, 'moved', 1000)).toEqual({ kind: 'behind' });
+    expect(await content()).toEqual({ n: '1' });
+    expect(await table.remove(key, 'one', at(1), 'moved', 1000)).toEqual({ kind: 'removed' });
+    expect(await table.remove(key, 'one', at(1), 'moved', 1000)).toEqual({ kind: 'removed' });
+  });
+
+  it('with another grant, or of an absent key, is fenced', async () => {
+    expect(await table.remove(key, 'one', undefined, 'removed', 1000)).toEqual({ kind: 'fenced' });
+    await create();
+    expect(await table.remove(key, 'two', undefined, 'removed', 1000)).toEqual({ kind: 'fenced' });
     expect((await record()).holder).toEqual(one);
   });
 
   it('forced names the holder each time, and the tombstone does not carry the holder\'s grant as given', async () => {
     await create();
-    expect(await other.remove(key, undefined, 'removed', 1000)).toEqual({ kind: 'removed', holder: one });
-    expect(await other.remove(key, undefined, 'removed', 1000)).toEqual({ kind: 'removed', holder: one });
-    expect(await table.remove(key, 'one', 'moved', 1000)).toEqual({ kind: 'fenced', gone: 'removed' });
+    expect(await other.remove(key, undefined, undefined, 'removed', 1000)).toEqual({ kind: 'removed', holder: one });
+    expect(await other.remove(key, undefined, undefined, 'removed', 1000)).toEqual({ kind: 'removed', holder: one });
+    expect(await table.remove(key, 'one', undefined, 'moved', 1000)).toEqual({ kind: 'fenced', gone: 'removed' });
   });
 
   it('forced of a free or an absent session names nobody, and makes no tombstone of nothing', async () => {
-    expect(await table.remove(key, undefined, 'removed', 1000)).toEqual({ kind: 'removed' });
+    expect(await table.remove(key, undefined, undefined, 'removed', 1000)).toEqual({ kind: 'removed' });
     expect(await table.read(key)).toEqual({ kind: 'absent' });
     await create(setting({}), 'release');
-    expect(await table.remove(key, undefined, 'removed', 1000)).toEqual({ kind: 'removed' });
+    expect(await table.remove(key, undefined, undefined, 'removed', 1000)).toEqual({ kind: 'removed' });
   });
 
   it('forced on a moved session is fenced: it goes on elsewhere', async () => {
     await create();
-    await table.remove(key, 'one', 'moved', 1000);
-    expect(await other.remove(key, undefined, 'removed', 1000)).toEqual({ kind: 'fenced', gone: 'moved' });
+    await table.remove(key, 'one', undefined, 'moved', 1000);
+    expect(await other.remove(key, undefined, undefined, 'removed', 1000)).toEqual({ kind: 'fenced', gone: 'moved' });
     await clock.advance(1000);
-    expect(await other.remove(key, undefined, 'removed', 1000)).toEqual({ kind: 'removed' });
+    expect(await other.remove(key, undefined, undefined, 'removed', 1000)).toEqual({ kind: 'removed' });
   });
 });

@@ -1,5 +1,5 @@
 import { inTurn, type TableClause } from '../driver-bench.js';
-import { created, FIRST, granted, lasting, recordOf, replaces, sets, stateOf, unchanged } from './contents.js';
+import { at, created, FIRST, granted, lasting, recordOf, replaces, sets, stateOf, unchanged } from './contents.js';
 
 const AT_ONCE = 8;
 const ROUNDS = 20;
@@ -60,7 +60,7 @@ export const acquireClauses: readonly TableClause[] = [
       await created(table, key, older);
       const { holder, last } = granted(await other.acquire(key, newer, older.grant));
       bench.proof.equal({ holder, last }, { holder: newer, last: older.incarnation }, 'who holds it');
-      bench.proof.equal(await table.commit(key, older.grant, 1, sets({ a: '0' }), 'keep'), { kind: 'fenced' },
+      bench.proof.equal(await table.commit(key, older.grant, at(older, 1), sets({ a: '0' }), 'keep'), { kind: 'fenced' },
         'a commit under the older grant');
       bench.proof.equal((await recordOf(table, key)).attributes, new Map(Object.entries(FIRST)), 'the content');
     },
@@ -78,7 +78,7 @@ export const acquireClauses: readonly TableClause[] = [
     async run(bench) {
       const [table, key, claim] = [await bench.driver(), bench.key(), bench.claim()];
       await created(table, key, claim);
-      await table.remove(key, claim.grant, 'moved', 60_000);
+      await table.remove(key, claim.grant, undefined, 'moved', 60_000);
       bench.proof.equal(await table.acquire(key, claim), { kind: 'absent', gone: 'moved' }, 'the answer');
       bench.proof.equal(await table.read(key), { kind: 'absent', gone: 'moved' }, 'what is there afterwards');
     },
@@ -88,7 +88,7 @@ export const acquireClauses: readonly TableClause[] = [
     async run(bench) {
       const [table, key, older, newer] = [await bench.driver(), bench.key(), bench.claim(), bench.claim()];
       await created(table, key, older);
-      await table.commit(key, older.grant, 1, unchanged, newer);
+      await table.commit(key, older.grant, undefined, unchanged, newer);
       bench.proof.equal(await table.acquire(key, older), { kind: 'busy', holder: newer }, 'the answer');
     },
   },
@@ -98,7 +98,7 @@ export const acquireClauses: readonly TableClause[] = [
       const [table, key, claim] = [await bench.driver(), bench.key(), bench.claim()];
       await created(table, key, claim, 'release');
       bench.proof.equal(granted(await table.acquire(key, claim)).holder, claim, 'the holder');
-      await table.commit(key, claim.grant, 1, unchanged, 'release');
+      await table.commit(key, claim.grant, undefined, unchanged, 'release');
       bench.proof.equal((await recordOf(table, key)).holder, undefined, 'the holder after the release');
     },
   },
@@ -137,7 +137,7 @@ export const acquireClauses: readonly TableClause[] = [
       for (let round = 0; round < ROUNDS; round += 1) {
         const [key, older, newer] = [bench.key(), bench.claim(), bench.claim()];
         await created(table, key, older);
-        const commit = () => table.commit(key, older.grant, 1, replaces({ a: '"second"' }), 'keep');
+        const commit = () => table.commit(key, older.grant, at(older, 1), replaces({ a: '"second"' }), 'keep');
         const acquire = () => other.acquire(key, newer, older.grant);
         const [committed, acquired] = round % 2 === 0
           ? await Promise.all([commit(), acquire()]) : (await Promise.all([acquire(), commit()])).reverse() as [

@@ -1,6 +1,6 @@
 import type { Encoded, SessionTable } from '@cluster/core/driver';
 import type { TableBench, TableClause } from '../driver-bench.js';
-import { contentOf, created, recordOf, replaces, sets } from './contents.js';
+import { at, contentOf, created, recordOf, replaces, sets } from './contents.js';
 import { KEY_ALPHABET, longText, MAX_KEY_LENGTH, ODD_NAMES, ODD_TEXTS } from './odd-texts.js';
 
 const everyByte = (): Uint8Array => Uint8Array.from({ length: 256 }, (_unused, n) => n);
@@ -10,10 +10,10 @@ async function comesBack(bench: TableBench, content: ReadonlyMap<string, Encoded
   const [table, other, key, claim] = [await bench.driver(), await bench.driver(), bench.key(), bench.claim()];
   await created(table, key, claim, 'keep', replaces(content));
   bench.proof.equal((await recordOf(other, key)).attributes, content, `${what}, created`);
-  await table.commit(key, claim.grant, 1, replaces({ z: '26' }), 'keep');
-  await table.commit(key, claim.grant, 2, { ...sets({}, ['z']), change: { set: content, remove: ['z'], whole: false } }, 'keep');
+  await table.commit(key, claim.grant, at(claim, 1), replaces({ z: '26' }), 'keep');
+  await table.commit(key, claim.grant, at(claim, 2), { ...sets({}, ['z']), change: { set: content, remove: ['z'], whole: false } }, 'keep');
   bench.proof.equal((await recordOf(other, key)).attributes, content, `${what}, committed as a delta`);
-  await table.commit(key, claim.grant, 3, replaces(content), 'keep');
+  await table.commit(key, claim.grant, at(claim, 3), replaces(content), 'keep');
   bench.proof.equal((await recordOf(other, key)).attributes, content, `${what}, committed as a whole`);
 }
 
@@ -45,7 +45,7 @@ export const contentClauses: readonly TableClause[] = [
       const [table, key, claim] = [await bench.driver(), bench.key(), bench.claim()];
       await created(table, key, claim, 'keep', replaces(new Map(ODD_NAMES.map((name) => [name, '1']))));
       const [kept, ...removed] = ODD_NAMES;
-      await table.commit(key, claim.grant, 1, sets({}, removed), 'keep');
+      await table.commit(key, claim.grant, at(claim, 1), sets({}, removed), 'keep');
       bench.proof.equal((await recordOf(table, key)).attributes, new Map([[kept, '1']]), 'the content');
     },
   },

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { Absent, Acquired, Claim, Encoded, SessionRecord, SessionTable, Write } from '@cluster/core/driver';
+import type { Absent, Acquired, Claim, Encoded, SessionRecord, SessionTable, Stamp, Write } from '@cluster/core/driver';
 
 /** A lifetime that ends within no clause. */
 export const LONG_MS = 60_000;
@@ -21,6 +21,9 @@ export const replaces = (texts: Texts | ReadonlyMap<string, Encoded>, lifetimeMs
 
 /** A commit without a change. */
 export const unchanged: Write = { change: undefined, lifetimeMs: 0 };
+
+/** The stamp of a version that was written under the claim's grant. */
+export const at = ({ grant }: Claim, version: number): Stamp => ({ grant, version });
 
 /** What {@link created} stores. */
 export const FIRST: Texts = { a: '"first"', b: '[1,2]' };

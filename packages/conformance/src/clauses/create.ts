@@ -1,5 +1,5 @@
 import { inTurn, type TableClause } from '../driver-bench.js';
-import { contentOf, created, FIRST, LONG_MS, recordOf, replaces, sets, stateOf } from './contents.js';
+import { at, contentOf, created, FIRST, LONG_MS, recordOf, replaces, sets, stateOf } from './contents.js';
 
 const AT_ONCE = 6;
 
@@ -34,7 +34,7 @@ export const createClauses: readonly TableClause[] = [
       const [table, key, claim] = [await bench.driver(), bench.key(), bench.claim()];
       await created(table, key, claim);
       bench.proof.equal(await table.create(key, claim, replaces(FIRST), 'keep'), 'created', 'the second answer');
-      await table.commit(key, claim.grant, 1, sets({ a: '"later"' }), 'release');
+      await table.commit(key, claim.grant, at(claim, 1), sets({ a: '"later"' }), 'release');
       const before = await stateOf(table, key);
       bench.proof.equal(await table.create(key, claim, replaces(FIRST), 'keep'), 'created', 'the third answer');
       bench.proof.equal(await stateOf(table, key), before, 'the record afterwards');
@@ -46,7 +46,7 @@ export const createClauses: readonly TableClause[] = [
       const [table, key, maker, next] = [await bench.driver(), bench.key(), bench.claim(), bench.claim()];
       await created(table, key, maker, 'release');
       await table.acquire(key, next);
-      await table.commit(key, next.grant, 1, sets({ a: '"later"' }), 'release');
+      await table.commit(key, next.grant, at(maker, 1), sets({ a: '"later"' }), 'release');
       const before = await stateOf(table, key);
       bench.proof.equal(await table.create(key, maker, replaces(FIRST), 'keep'), 'exists', 'the answer');
       bench.proof.equal(await stateOf(table, key), before, 'the record afterwards');
@@ -59,7 +59,7 @@ export const createClauses: readonly TableClause[] = [
       for (const forced of [false, true]) {
         const [key, claim] = [bench.key(), bench.claim()];
         await created(table, key, claim);
-        await other.remove(key, forced ? undefined : claim.grant, 'removed', LONG_MS);
+        await other.remove(key, forced ? undefined : claim.grant, undefined, 'removed', LONG_MS);
         bench.proof.equal(await table.create(key, claim, replaces(FIRST), 'keep'), 'exists',
           'the answer to the same create again');
         bench.proof.equal(await table.create(key, bench.claim(), replaces(FIRST), 'keep'), 'exists',

@@ -1,6 +1,6 @@
 import type { SessionTable } from '@cluster/core/driver';
 import type { TableBench, TableClause } from '../driver-bench.js';
-import { created, FIRST, granted, LONG_MS, recordOf, replaces, sets, stateOf, unchanged } from './contents.js';
+import { at, created, FIRST, granted, LONG_MS, recordOf, replaces, sets, stateOf, unchanged } from './contents.js';
 
 const ROUNDS = 20;
 const ROUNDING_MS = 20;
@@ -51,10 +51,10 @@ export const expiryClauses: readonly TableClause[] = [
       const table = await bench.driver();
       const key = await expired(bench, table);
       bench.proof.equal(await table.acquire(key, bench.claim()), { kind: 'absent' }, 'acquire');
-      bench.proof.equal(await table.remove(key, bench.claim().grant, 'removed', LONG_MS), { kind: 'fenced' },
+      bench.proof.equal(await table.remove(key, bench.claim().grant, undefined, 'removed', LONG_MS), { kind: 'fenced' },
         'remove under a grant');
       bench.proof.equal(await table.touch(new Map([[key, LONG_MS]])), new Set([key]), 'touch');
-      bench.proof.equal(await table.remove(key, undefined, 'removed', LONG_MS), { kind: 'removed' }, 'a forced remove');
+      bench.proof.equal(await table.remove(key, undefined, undefined, 'removed', LONG_MS), { kind: 'removed' }, 'a forced remove');
       bench.proof.equal(await table.read(key), { kind: 'absent' }, 'read');
       const claim = bench.claim();
       bench.proof.equal(await table.create(key, claim, replaces({ z: '26' }), 'keep'), 'created', 'create');
@@ -65,9 +65,9 @@ export const expiryClauses: readonly TableClause[] = [
     title: 'commit with a lifetime makes the record live on, also without a change',
     async run(bench) {
       const table = await bench.driver();
-      bench.proof.ok(await outlives(bench, table, (key, grant) => table.commit(key, grant, 1, sets({ a: '1' }), 'keep')),
+      bench.proof.ok(await outlives(bench, table, (key, grant) => table.commit(key, grant, { grant, version: 1 }, sets({ a: '1' }), 'keep')),
         'after a change');
-      bench.proof.ok(await outlives(bench, table, (key, grant) => table.commit(key, grant, 1, { ...unchanged, lifetimeMs: LONG_MS }, 'keep')),
+      bench.proof.ok(await outlives(bench, table, (key, grant) => table.commit(key, grant, undefined, { ...unchanged, lifetimeMs: LONG_MS }, 'keep')),
         'after a commit without a change');
     },
   },
@@ -117,7 +117,7 @@ export const expiryClauses: readonly TableClause[] = [
       const [live, claim] = [bench.key(), bench.claim()];
       await created(table, live, claim);
       await created(table, removed, claim);
-      await table.remove(removed, undefined, 'removed', LONG_MS);
+      await table.remove(removed, undefined, undefined, 'removed', LONG_MS);
       const over = await expired(bench, table);
       bench.proof.equal(await table.touch(new Map([removed, never, over, live].map((key) => [key, LONG_MS]))), new Set([removed, never, over]),
         'the keys that exist no more');
@@ -131,7 +131,7 @@ export const expiryClauses: readonly TableClause[] = [
       const [table, other, key, claim] = [await bench.driver(), await bench.driver(), bench.key(), bench.claim()];
       await created(table, key, claim, 'keep', replaces({ n: '1' }));
       for (let version = 1; version <= ROUNDS; version += 1) {
-        const commit = () => table.commit(key, claim.grant, version, sets({ n: String(version + 1) }), 'keep');
+        const commit = () => table.commit(key, claim.grant, at(claim, version), sets({ n: String(version + 1) }), 'keep');
         const touch = () => other.touch(new Map([[key, LONG_MS]]));
         if (version % 2 === 0) await Promise.all([commit(), touch()]);
         else await Promise.all([touch(), commit()]);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { inTurn, type TableClause } from '../driver-bench.js';
-import { asRecord, contentOf, created, FIRST, recordOf, replaces, sets, stateOf, unchanged } from './contents.js';
+import { asRecord, at, contentOf, created, FIRST, recordOf, replaces, sets, stateOf, unchanged } from './contents.js';
 
 const ROUNDS = 20;
 /** Clocks round, and ours is not the one that dates. */
@@ -23,11 +23,13 @@ export const readClauses: readonly TableClause[] = [
     async run(bench) {
       const [tables, key] = [await bench.two(), bench.key()];
       let [holder, version] = [bench.claim(), 1];
+      let base = at(holder, version);
       await created(tables[0], key, holder);
       for (let round = 0; round < ROUNDS; round += 1) {
         const next = bench.claim();
-        await inTurn(tables, round).commit(key, holder.grant, version, sets({ round: String(round) }), next);
+        await inTurn(tables, round).commit(key, holder.grant, base, sets({ round: String(round) }), next);
         version += 1;
+        base = at(holder, version);
         for (const table of tables) {
           const found = await recordOf(table, key);
           bench.proof.equal([found.stamp, found.holder, found.attributes?.get('round')],
@@ -65,10 +67,10 @@ export const readClauses: readonly TableClause[] = [
         return idleMs;
       };
       bench.proof.ok(await times(madeMs) >= bench.paceMs - ROUNDING_MS, 'idle since the creation');
-      await table.commit(key, claim.grant, 1, { ...unchanged, lifetimeMs: 0 }, 'keep');
+      await table.commit(key, claim.grant, undefined, { ...unchanged, lifetimeMs: 0 }, 'keep');
       bench.proof.ok(await times(madeMs) >= bench.paceMs - ROUNDING_MS, 'a commit with lifetimeMs 0 is no use');
       const usedMs = bench.time.nowMs();
-      await table.commit(key, claim.grant, 1, sets({ a: '1' }), 'keep');
+      await table.commit(key, claim.grant, at(claim, 1), sets({ a: '1' }), 'keep');
       await times(usedMs);
     },
   },
@@ -78,11 +80,11 @@ export const readClauses: readonly TableClause[] = [
       const [table, key, claim] = [await bench.driver(), bench.key(), bench.claim()];
       await created(table, key, claim, 'keep', replaces(FIRST, 50_000));
       const lifetimeMs = async () => (await recordOf(table, key)).lifetimeMs;
-      await table.commit(key, claim.grant, 1, sets({ a: '1' }, [], 0), 'keep');
+      await table.commit(key, claim.grant, at(claim, 1), sets({ a: '1' }, [], 0), 'keep');
       bench.proof.equal(await lifetimeMs(), 50_000, 'after a change with lifetimeMs 0');
-      await table.commit(key, claim.grant, 2, sets({ a: '2' }, [], 70_000), 'keep');
+      await table.commit(key, claim.grant, at(claim, 2), sets({ a: '2' }, [], 70_000), 'keep');
       bench.proof.equal(await lifetimeMs(), 70_000, 'after a change with 70,000');
-      await table.commit(key, claim.grant, 3, { ...unchanged, lifetimeMs: 40_000 }, 'release');
+      await table.commit(key, claim.grant, undefined, { ...unchanged, lifetimeMs: 40_000 }, 'release');
       bench.proof.equal(await lifetimeMs(), 40_000, 'after a release with 40,000');
       assert.equal((await recordOf(table, key)).stamp.version, 3);
     },

@@ -1,5 +1,5 @@
 import type { TableClause } from '../driver-bench.js';
-import { created, FIRST, LONG_MS, replaces, stateOf } from './contents.js';
+import { at, created, FIRST, LONG_MS, replaces, sets, stateOf } from './contents.js';
 
 export const removeClauses: readonly TableClause[] = [
   {
@@ -9,7 +9,7 @@ export const removeClauses: readonly TableClause[] = [
       for (const why of ['removed', 'moved'] as const) {
         const [key, claim] = [bench.key(), bench.claim()];
         await created(table, key, claim);
-        bench.proof.equal((await table.remove(key, claim.grant, why, LONG_MS)).kind, 'removed', 'the answer');
+        bench.proof.equal((await table.remove(key, claim.grant, undefined, why, LONG_MS)).kind, 'removed', 'the answer');
         bench.proof.equal(await other.read(key), { kind: 'absent', gone: why }, 'what a read says');
         bench.proof.equal(await other.acquire(key, bench.claim()), { kind: 'absent', gone: why }, 'what an acquire says');
       }
@@ -24,10 +24,39 @@ export const removeClauses: readonly TableClause[] = [
         await created(table, key, claim, then);
         const before = await stateOf(table, key);
         const grant = then === 'keep' ? bench.claim().grant : claim.grant;
-        bench.proof.equal(await table.remove(key, grant, 'removed', LONG_MS), { kind: 'fenced' },
+        bench.proof.equal(await table.remove(key, grant, undefined, 'removed', LONG_MS), { kind: 'fenced' },
           `the answer, the session being ${then === 'keep' ? 'held' : 'free'}`);
         bench.proof.equal(await stateOf(table, key), before, 'the record afterwards');
       }
+    },
+  },
+  {
+    title: 'remove under a grant of another content than its base is behind and changes nothing',
+    async run(bench) {
+      const [table, key, claim] = [await bench.driver(), bench.key(), bench.claim()];
+      await created(table, key, claim);
+      await table.commit(key, claim.grant, at(claim, 1), sets({ a: '"second"' }), 'keep');
+      const before = await stateOf(table, key);
+      for (const base of [at(claim, 1), at(claim, 3), at(bench.claim(), 2)]) {
+        bench.proof.equal(await table.remove(key, claim.grant, base, 'moved', LONG_MS), { kind: 'behind' },
+          `the answer at base ${base.version} of ${base.grant === claim.grant ? 'its own' : 'another'} grant`);
+        bench.proof.equal(await stateOf(table, key), before, 'the record afterwards');
+      }
+      bench.proof.equal(await table.remove(key, claim.grant, at(claim, 2), 'moved', LONG_MS), { kind: 'removed' }, 'the answer at its base');
+      bench.proof.equal(await table.read(key), { kind: 'absent', gone: 'moved' }, 'what is there afterwards');
+    },
+  },
+  {
+    title: 'remove made late, when its grant has the lock again, is behind and leaves the content that somebody else stored meanwhile',
+    async run(bench) {
+      const [table, other, key, older, newer] = [await bench.driver(), await bench.driver(), bench.key(), bench.claim(), bench.claim()];
+      await created(table, key, older, 'release');
+      await other.acquire(key, newer);
+      await other.commit(key, newer.grant, at(older, 1), sets({ a: '"theirs"' }), 'release');
+      await table.acquire(key, older);
+      const before = await stateOf(table, key);
+      bench.proof.equal(await table.remove(key, older.grant, at(older, 1), 'moved', LONG_MS), { kind: 'behind' }, 'the answer');
+      bench.proof.equal(await stateOf(table, key), before, 'the record afterwards');
     },
   },
   {
@@ -36,9 +65,9 @@ export const removeClauses: readonly TableClause[] = [
       const [table, other, held, free, holder] = [await bench.driver(), await bench.driver(), bench.key(), bench.key(), bench.claim()];
       await created(table, held, holder);
       await created(table, free, bench.claim(), 'release');
-      bench.proof.equal(await other.remove(held, undefined, 'removed', LONG_MS), { kind: 'removed', holder },
+      bench.proof.equal(await other.remove(held, undefined, undefined, 'removed', LONG_MS), { kind: 'removed', holder },
         'the answer for a held session');
-      bench.proof.equal(await other.remove(free, undefined, 'removed', LONG_MS), { kind: 'removed' },
+      bench.proof.equal(await other.remove(free, undefined, undefined, 'removed', LONG_MS), { kind: 'removed' },
         'the answer for a free session');
       bench.proof.equal(await table.read(held), { kind: 'absent', gone: 'removed' }, 'what is there afterwards');
     },
@@ -47,9 +76,9 @@ export const removeClauses: readonly TableClause[] = [
     title: 'remove of an absent key leaves no tombstone: forced it is removed, under a grant it is fenced',
     async run(bench) {
       const [table, key] = [await bench.driver(), bench.key()];
-      bench.proof.equal(await table.remove(key, bench.claim().grant, 'removed', LONG_MS), { kind: 'fenced' },
+      bench.proof.equal(await table.remove(key, bench.claim().grant, undefined, 'removed', LONG_MS), { kind: 'fenced' },
         'the answer under a grant');
-      bench.proof.equal(await table.remove(key, undefined, 'removed', LONG_MS), { kind: 'removed' }, 'the answer when forced');
+      bench.proof.equal(await table.remove(key, undefined, undefined, 'removed', LONG_MS), { kind: 'removed' }, 'the answer when forced');
       bench.proof.equal(await table.create(key, bench.claim(), replaces(FIRST), 'keep'), 'created',
         'the answer to a create afterwards');
     },
@@ -61,14 +90,16 @@ export const removeClauses: readonly TableClause[] = [
       for (const why of ['removed', 'moved'] as const) {
         const [key, claim] = [bench.key(), bench.claim()];
         await created(table, key, claim);
-        await table.remove(key, claim.grant, why, LONG_MS);
-        bench.proof.equal((await other.remove(key, claim.grant, why, LONG_MS)).kind, 'removed',
-          `the second answer under the grant, why: ${why}`);
+        await table.remove(key, claim.grant, at(claim, 1), why, LONG_MS);
+        for (const base of [at(claim, 1), undefined]) {
+          bench.proof.equal((await other.remove(key, claim.grant, base, why, LONG_MS)).kind, 'removed',
+            `the second answer under the grant, why: ${why}, with${base === undefined ? 'out' : ''} a base`);
+        }
       }
       const [key, holder] = [bench.key(), bench.claim()];
       await created(table, key, holder);
-      await table.remove(key, undefined, 'removed', LONG_MS);
-      bench.proof.equal(await other.remove(key, undefined, 'removed', LONG_MS), { kind: 'removed', holder },
+      await table.remove(key, undefined, undefined, 'removed', LONG_MS);
+      bench.proof.equal(await other.remove(key, undefined, undefined, 'removed', LONG_MS), { kind: 'removed', holder },
         'the second answer when forced');
     },
   },
@@ -77,8 +108,8 @@ export const removeClauses: readonly TableClause[] = [
     async run(bench) {
       const [table, key, holder] = [await bench.driver(), bench.key(), bench.claim()];
       await created(table, key, holder);
-      await table.remove(key, undefined, 'removed', LONG_MS);
-      bench.proof.equal(await table.remove(key, holder.grant, 'moved', LONG_MS), { kind: 'fenced', gone: 'removed' },
+      await table.remove(key, undefined, undefined, 'removed', LONG_MS);
+      bench.proof.equal(await table.remove(key, holder.grant, undefined, 'moved', LONG_MS), { kind: 'fenced', gone: 'removed' },
         'the answer to who held it');
       bench.proof.equal(await table.read(key), { kind: 'absent', gone: 'removed' }, 'what the tombstone says');
     },
@@ -88,8 +119,8 @@ export const removeClauses: readonly TableClause[] = [
     async run(bench) {
       const [table, key, holder] = [await bench.driver(), bench.key(), bench.claim()];
       await created(table, key, holder);
-      await table.remove(key, holder.grant, 'moved', LONG_MS);
-      bench.proof.equal(await table.remove(key, bench.claim().grant, 'moved', LONG_MS), { kind: 'fenced', gone: 'moved' },
+      await table.remove(key, holder.grant, undefined, 'moved', LONG_MS);
+      bench.proof.equal(await table.remove(key, bench.claim().grant, undefined, 'moved', LONG_MS), { kind: 'fenced', gone: 'moved' },
         'the answer');
     },
   },
@@ -98,8 +129,8 @@ export const removeClauses: readonly TableClause[] = [
     async run(bench) {
       const [table, key, holder] = [await bench.driver(), bench.key(), bench.claim()];
       await created(table, key, holder);
-      await table.remove(key, holder.grant, 'moved', LONG_MS);
-      bench.proof.equal(await table.remove(key, undefined, 'removed', LONG_MS), { kind: 'fenced', gone: 'moved' }, 'the answer');
+      await table.remove(key, holder.grant, undefined, 'moved', LONG_MS);
+      bench.proof.equal(await table.remove(key, undefined, undefined, 'removed', LONG_MS), { kind: 'fenced', gone: 'moved' }, 'the answer');
       bench.proof.equal(await table.read(key), { kind: 'absent', gone: 'moved' }, 'what the tombstone says');
     },
   },
@@ -108,8 +139,8 @@ export const removeClauses: readonly TableClause[] = [
     async run(bench) {
       const [table, key, holder] = [await bench.driver(), bench.key(), bench.claim()];
       await created(table, key, holder);
-      await table.remove(key, holder.grant, 'removed', LONG_MS);
-      bench.proof.equal((await table.remove(key, undefined, 'removed', LONG_MS)).kind, 'removed', 'the answer');
+      await table.remove(key, holder.grant, undefined, 'removed', LONG_MS);
+      bench.proof.equal((await table.remove(key, undefined, undefined, 'removed', LONG_MS)).kind, 'removed', 'the answer');
     },
   },
   {
@@ -119,7 +150,7 @@ export const removeClauses: readonly TableClause[] = [
       await created(table, key, older);
       await table.acquire(key, newer, older.grant);
       const before = await stateOf(table, key);
-      bench.proof.equal(await table.remove(key, older.grant, 'removed', LONG_MS), { kind: 'fenced' }, 'the answer');
+      bench.proof.equal(await table.remove(key, older.grant, undefined, 'removed', LONG_MS), { kind: 'fenced' }, 'the answer');
       bench.proof.equal(await stateOf(table, key), before, 'the record afterwards');
     },
   },
@@ -131,7 +162,7 @@ export const removeClauses: readonly TableClause[] = [
         const [fresh, claim] = [bench.key(), bench.claim()];
         await created(table, fresh, claim);
         const validUntilMs = bench.time.nowMs() + keepMs;
-        await table.remove(fresh, claim.grant, 'removed', keepMs);
+        await table.remove(fresh, claim.grant, undefined, 'removed', keepMs);
         await bench.time.wait(keepMs / 2);
         return { seen: [fresh, await table.read(fresh), keepMs] as const, validUntilMs };
       });

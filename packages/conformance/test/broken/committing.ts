@@ -1,4 +1,5 @@
-import { present, recordAt } from '../reference-table.js';
+import type { Stamp } from '@cluster/core/driver';
+import { isSame, present, recordAt, type Space } from '../reference-table.js';
 import { type TableBreakage } from './breakage.js';
 
 const LONG_MS = 60_000;
@@ -10,7 +11,7 @@ export const brokenCommits: readonly TableBreakage[] = [
       async commit(key, grant, base, write, then) {
         if (present(space, key) === undefined && write.change !== undefined) {
           await table.create(key, { incarnation: 'upsert.0', grant }, write, 'keep');
-          return { kind: 'done', version: base + 1 };
+          return { kind: 'done', version: 1 };
         }
         return table.commit(key, grant, base, write, then);
       },
@@ -49,8 +50,7 @@ export const brokenCommits: readonly TableBreakage[] = [
     clause: 'commit without a change is done at any base, keeps stamp and content, and releases or keeps', broken: 'it compares the version',
     methods: (table, space) => ({
       async commit(key, grant, base, write, then) {
-        const version = recordAt(space, key)?.stamp.version ?? base;
-        return write.change === undefined && version !== base ? { kind: 'behind', version } : table.commit(key, grant, base, write, then);
+        return write.change === undefined && recordAt(space, key)?.stamp.version !== base?.version ? { kind: 'behind' } : table.commit(key, grant, base, write, then);
       },
     }),
   },
@@ -86,27 +86,38 @@ export const brokenCommits: readonly TableBreakage[] = [
     }),
   },
   {
-    clause: 'commit of a delta to another version than its base is behind, names the version and changes nothing', broken: 'the base is not compared',
-    methods: (table, space) => ({
-      commit: (key, grant, base, write, then) => table.commit(key, grant, recordAt(space, key)?.stamp.version ?? base, write, then),
-    }),
+    clause: 'commit of a delta to another version than its base is behind and changes nothing', broken: 'the base is not compared',
+    methods: (table, space) => ({ commit: (key, grant, _base, write, then) => table.commit(key, grant, recordAt(space, key)?.stamp, write, then) }),
   },
   {
-    clause: 'commit of a whole heals an older version and makes it base + 1', broken: 'a whole needs the version of its base',
-    methods: (table, space) => ({
+    clause: 'commit of a delta to another version than its base is behind and changes nothing', broken: 'it releases all the same',
+    methods: (table) => ({
       async commit(key, grant, base, write, then) {
-        const version = recordAt(space, key)?.stamp.version ?? base;
-        return version === base ? table.commit(key, grant, base, write, then) : { kind: 'behind', version };
+        const committed = await table.commit(key, grant, base, write, then);
+        if (committed.kind === 'behind') await table.commit(key, grant, undefined, { change: undefined, lifetimeMs: 0 }, then);
+        return committed;
       },
     }),
   },
   {
-    clause: 'commit of a whole to a newer version than its base is behind and changes nothing', broken: 'a whole is accepted at any version',
+    clause: 'commit of a delta to the version of its base, but of another grant, is behind and changes nothing', broken: 'only the version is compared',
+    methods: (table, space) => ({
+      commit: (key, grant, base, write, then) => table.commit(key, grant, base && { version: base.version, grant: recordAt(space, key)?.stamp.grant ?? '' }, write, then),
+    }),
+  },
+  {
+    clause: 'commit of a whole to another content than its base is behind and changes nothing', broken: 'a whole is accepted at any version',
+    methods: (table, space) => ({
+      commit: (key, grant, base, write, then) => table.commit(key, grant, write.change?.whole === true ? recordAt(space, key)?.stamp : base, write, then),
+    }),
+  },
+  {
+    clause: 'commit of a whole to another content than its base is behind and changes nothing', broken: 'a whole is accepted at an older version',
     methods: (table, space) => ({
       commit(key, grant, base, write, then) {
-        const cell = recordAt(space, key);
-        if (cell !== undefined && write.change?.whole === true) cell.stamp = { grant, version: base };
-        return table.commit(key, grant, base, write, then);
+        const stamp = recordAt(space, key)?.stamp;
+        const isOlder = stamp !== undefined && base !== undefined && stamp.version < base.version;
+        return table.commit(key, grant, isOlder && write.change?.whole === true ? stamp : base, write, then);
       },
     }),
   },
@@ -116,21 +127,25 @@ export const brokenCommits: readonly TableBreakage[] = [
       acquire: (key, claim, _from, have) => table.acquire(key, claim, recordAt(space, key)?.holder?.grant, have),
       commit(key, grant, base, write, then) {
         const cell = recordAt(space, key);
-        if (cell !== undefined) [cell.holder, cell.stamp] = [{ incarnation: 'any.0', grant }, { grant, version: base }];
+        if (cell !== undefined) [cell.holder, cell.stamp] = [{ incarnation: 'any.0', grant }, base ?? cell.stamp];
         return table.commit(key, grant, base, write, then);
       },
     }),
   },
 ];
 
-const repeats = (stamp: { grant: string; version: number } | undefined, grant: string, base: number) => stamp?.grant === grant && stamp.version === base + 1;
+/** Whether the record has what the commit would make. */
+const repeats = (space: Space, key: string, grant: string, base: Stamp | undefined): boolean => {
+  const stamp = recordAt(space, key)?.stamp;
+  return stamp !== undefined && base !== undefined && isSame(stamp, { grant, version: base.version + 1 });
+};
 
 export const brokenRepeats: readonly TableBreakage[] = [
   {
     clause: 'commit made twice is done twice and stored once', broken: 'the second commit is behind',
     methods: (table, space) => ({
       async commit(key, grant, base, write, then) {
-        return repeats(recordAt(space, key)?.stamp, grant, base) ? { kind: 'behind', version: base + 1 } : table.commit(key, grant, base, write, then);
+        return repeats(space, key, grant, base) ? { kind: 'behind' } : table.commit(key, grant, base, write, then);
       },
     }),
   },
@@ -138,7 +153,7 @@ export const brokenRepeats: readonly TableBreakage[] = [
     clause: 'commit made twice is done twice and stored once', broken: 'the second commit raises the version again',
     methods: (table, space) => ({
       commit: (key, grant, base, write, then) =>
-        table.commit(key, grant, repeats(recordAt(space, key)?.stamp, grant, base) ? base + 1 : base, write, then),
+        table.commit(key, grant, repeats(space, key, grant, base) ? recordAt(space, key)?.stamp : base, write, then),
     }),
   },
   {
@@ -153,7 +168,7 @@ export const brokenRepeats: readonly TableBreakage[] = [
     methods: (table, space) => ({
       commit(key, grant, base, write, then) {
         const cell = recordAt(space, key);
-        if (cell !== undefined && repeats(cell.stamp, grant, base) && then !== 'keep') cell.holder = then === 'release' ? undefined : then;
+        if (cell !== undefined && repeats(space, key, grant, base) && then !== 'keep') cell.holder = then === 'release' ? undefined : then;
         return table.commit(key, grant, base, write, then);
       },
     }),
@@ -164,8 +179,9 @@ export const brokenRepeats: readonly TableBreakage[] = [
       const done = new Set<string>();
       return {
         async commit(key, grant, base, write, then) {
-          if (done.has(`${key} ${grant} ${base}`)) return { kind: 'done', version: base + 1 };
-          done.add(`${key} ${grant} ${base}`);
+          const version = (base?.version ?? 0) + 1;
+          if (done.has(`${key} ${grant} ${version}`)) return { kind: 'done', version };
+          done.add(`${key} ${grant} ${version}`);
           return table.commit(key, grant, base, write, then);
         },
       };
@@ -181,6 +197,11 @@ export const brokenRepeats: readonly TableBreakage[] = [
     }),
   },
   {
+    clause: 'commit made late, when its grant has the lock again, is behind and leaves the content that somebody else stored meanwhile',
+    broken: 'who has the lock may commit',
+    methods: (table, space) => ({ commit: (key, grant, _base, write, then) => table.commit(key, grant, recordAt(space, key)?.stamp, write, then) }),
+  },
+  {
     clause: 'commit without a change made late, after the lock was given on, is fenced and frees nothing', broken: 'a release is never fenced',
     methods: (table, space) => ({
       commit: (key, grant, base, write, then) =>
@@ -193,8 +214,9 @@ export const brokenRepeats: readonly TableBreakage[] = [
       const done = new Map<string, string>();
       return {
         async commit(key, grant, base, write, then) {
-          if (done.get(key) === `${grant} ${base}`) return { kind: 'done', version: base + 1 };
-          done.set(key, `${grant} ${base}`);
+          const version = (base?.version ?? 0) + 1;
+          if (done.get(key) === `${grant} ${version}`) return { kind: 'done', version };
+          done.set(key, `${grant} ${version}`);
           return table.commit(key, grant, base, write, then);
         },
       };

@@ -66,12 +66,12 @@ export class MapTable implements SessionTable {
     return await this.#step(key, nothing, (present) => createStep(present, claim, write, then)) ?? this.#contended(key);
   }
 
-  async commit(key: string, grant: string, base: number, write: Write, then: Then): Promise<Committed> {
+  async commit(key: string, grant: string, base: Stamp | undefined, write: Write, then: Then): Promise<Committed> {
     return await this.#step(key, this.#lastPut(key), (present) => commitStep(present, grant, base, write, then)) ?? this.#contended(key);
   }
 
-  async remove(key: string, grant: string | undefined, why: Gone, keepMs: number): Promise<Removed> {
-    return await this.#step(key, this.#lastPut(key), (present) => removeStep(present, grant, why, keepMs)) ?? this.#contended(key);
+  async remove(key: string, grant: string | undefined, base: Stamp | undefined, why: Gone, keepMs: number): Promise<Removed> {
+    return await this.#step(key, this.#lastPut(key), (present) => removeStep(present, grant, base, why, keepMs)) ?? this.#contended(key);
   }
 
   async read(key: string, have?: Stamp): Promise<SessionRecord | Absent> {

@@ -13,7 +13,7 @@ export interface Step<A> {
   readonly held?: boolean;
 }
 
-const sameStamp = (a: Stamp, b: Stamp | undefined): boolean => a.grant === b?.grant && a.version === b.version;
+export const sameStamp = (a: Stamp, b: Stamp | undefined): boolean => a.grant === b?.grant && a.version === b.version;
 
 const microsecond = (ms: number): number => Math.round(ms * 1000) / 1000;
 
@@ -63,19 +63,18 @@ export function createStep(present: Stored | undefined, claim: Claim, write: Wri
   return { put, answer: 'created' };
 }
 
-export function commitStep(present: Stored | undefined, grant: string, base: number, write: Write, then: Then): Step<Committed> {
+export function commitStep(present: Stored | undefined, grant: string, base: Stamp | undefined, write: Write, then: Then): Step<Committed> {
   const { change } = write;
   if (present?.kind !== 'record') return { answer: fenced(present) };
   const { stamp, holder } = present;
-  if (change !== undefined && sameStamp(stamp, { grant, version: base + 1 })) return { answer: { kind: 'done', version: base + 1 } };
+  const next = change && base && { grant, version: base.version + 1 };
+  if (next !== undefined && sameStamp(stamp, next)) return { answer: { kind: 'done', version: next.version } };
   if (holder?.grant !== grant) return { answer: { kind: 'fenced' } };
-  if (change !== undefined && (change.whole ? stamp.version > base : stamp.version !== base)) {
-    return { answer: { kind: 'behind', version: stamp.version } };
-  }
+  if (change !== undefined && !sameStamp(stamp, base)) return { answer: { kind: 'behind' } };
   const put: StoredRecord = {
     ...present, ...lockAfter(holder, present.last, then),
     ...(write.lifetimeMs > 0 ? { lifetimeMs: write.lifetimeMs, idleMs: 0 } : {}),
-    ...(change === undefined ? {} : { stamp: { grant, version: base + 1 }, attributes: changed(present.attributes, change) }),
+    ...(change === undefined || next === undefined ? {} : { stamp: next, attributes: changed(present.attributes, change) }),
   };
   return { put, answer: { kind: 'done', version: put.stamp.version } };
 }
@@ -92,7 +91,7 @@ function lockAfter(holder: Claim, last: string | undefined, then: Then): Pick<St
   return { holder: then === 'release' ? undefined : then, last: holder.incarnation };
 }
 
-export function removeStep(present: Stored | undefined, grant: string | undefined, why: Gone, keepMs: number): Step<Removed> {
+export function removeStep(present: Stored | undefined, grant: string | undefined, base: Stamp | undefined, why: Gone, keepMs: number): Step<Removed> {
   const forced = grant === undefined;
   if (present === undefined) return { answer: forced ? { kind: 'removed' } : { kind: 'fenced' } };
   const { holder } = present;
@@ -101,6 +100,7 @@ export function removeStep(present: Stored | undefined, grant: string | undefine
     return { answer: (forced ? present.why === 'removed' : present.grant === grant) ? removed : fenced(present) };
   }
   if (!forced && holder?.grant !== grant) return { answer: { kind: 'fenced' } };
+  if (!forced && base !== undefined && !sameStamp(present.stamp, base)) return { answer: { kind: 'behind' } };
   return { put: { kind: 'tombstone', why, grant, holder, putAtMs: 0, lifetimeMs: keepMs }, answer: removed };
 }
 

@@ -44,7 +44,7 @@ export interface SessionRecord {
   readonly attributes: ReadonlyMap<string, Encoded> | undefined;
 }
 
-/** Attributes to set and to remove. `whole`: `set` is the complete content and replaces what is there. */
+/** Attributes to set and to remove. `whole`: `set` is the complete content, and nothing else stays. */
 export interface Change {
   readonly set: ReadonlyMap<string, Encoded>;
   readonly remove: readonly string[];
@@ -68,11 +68,12 @@ export type Acquired =
 export type Committed =
   | { readonly kind: 'done'; readonly version: number }
   | { readonly kind: 'fenced'; readonly gone?: Gone }
-  | { readonly kind: 'behind'; readonly version: number };
+  | { readonly kind: 'behind' };
 
 export type Removed =
   | { readonly kind: 'removed'; readonly holder?: Claim }
-  | { readonly kind: 'fenced'; readonly gone?: Gone };
+  | { readonly kind: 'fenced'; readonly gone?: Gone }
+  | { readonly kind: 'behind' };
 
 /** What a store declares about itself; documentation, conformance kit and engine go by it. */
 export interface StoreCapabilities {
@@ -119,17 +120,19 @@ export interface SessionTable {
   /** Stores version 1 if there is neither a record nor a tombstone; `created` again if the record's stamp has the claim's grant. */
   create(key: string, claim: Claim, write: Write, then: 'keep' | 'release'): Promise<'created' | 'exists'>;
   /**
-   * Writes under a grant. Another holder, an absent key or a tombstone: `fenced`. With a change: version = base is
-   * required, else `behind`; a `whole` change is accepted at any version ≤ base; both make it base + 1; a stamp of
-   * (grant, base + 1) is `done` again. Without a change the version is neither compared nor raised.
+   * Writes under a grant. Another holder, an absent key or a tombstone: `fenced`. A change is made only to the content that it
+   * is based on: the record's stamp must be `base`, in grant and version, else `behind`; the new stamp is (grant, base.version + 1),
+   * and where the record has that one already it is `done` again, whoever holds it now. Without a change the stamp is neither
+   * compared nor changed, and `base` may be left out.
    */
-  commit(key: string, grant: string, base: number, write: Write, then: Then): Promise<Committed>;
+  commit(key: string, grant: string, base: Stamp | undefined, write: Write, then: Then): Promise<Committed>;
   /**
-   * Replaces the record by a tombstone for `keepMs`. With a grant: only the holder's. Without (forced): any; the answer
-   * names the holder. An absent key: forced → `removed`, with a grant → `fenced`. A tombstone: `removed` if it carries the
-   * grant given, or if forced and it says `removed`; else `fenced`.
+   * Replaces the record by a tombstone for `keepMs`. With a grant: only the holder's, and where a `base` is given only the
+   * content of that stamp, else `behind`. Without a grant (forced): any; the answer names the holder. An absent key: forced →
+   * `removed`, with a grant → `fenced`. A tombstone: `removed` if it carries the grant given, or if forced and it says
+   * `removed`; else `fenced`.
    */
-  remove(key: string, grant: string | undefined, why: Gone, keepMs: number): Promise<Removed>;
+  remove(key: string, grant: string | undefined, base: Stamp | undefined, why: Gone, keepMs: number): Promise<Removed>;
   /** Sees every commit acknowledged before the call. */
   read(key: string, have?: Stamp): Promise<SessionRecord | Absent>;
   /** Starts each record's idle time anew; only lengthens. Resolves to the keys that exist no more. */

@@ -1,4 +1,5 @@
-import type { Change, Claim, Encoded, Then } from '../drivers/session-table.js';
+import { sameStamp } from '../drivers/record-steps.js';
+import type { Change, Claim, Encoded, Stamp, Then } from '../drivers/session-table.js';
 import { ClusterError } from '../errors.js';
 import { shortName } from '../session-id.js';
 import { unavailable } from './acquisition.js';
@@ -9,8 +10,8 @@ import { refused } from './store-calls.js';
 
 const RETRY_MS = 50;
 
-/** What a re-grant showed of the commit whose outcome was unknown. */
-type Resolved = 'done' | 'same' | 'behind' | 'unknown';
+/** What a re-grant showed of a commit: it is there; it is not, and the record has this earlier stamp of the content; or neither is certain. */
+type Resolved = 'done' | Stamp | 'unknown';
 
 /** Publishes changes under the grant of a held session, and finds out what became of those that were not answered. */
 export class Commit {
@@ -25,7 +26,7 @@ export class Commit {
     slot.committing = true;
     try {
       if (change === undefined) await this.#unlock(slot, held, lifetimeMs, then, Infinity);
-      else await this.#store(slot, held, change, lifetimeMs, then, deadlineMs);
+      else await this.#store(slot, held, change, held.copy.stamp, lifetimeMs, then, deadlineMs);
     } finally {
       slot.committing = false;
     }
@@ -38,11 +39,13 @@ export class Commit {
   async regrant(slot: Slot, held: Held, lifetimeMs: number, deadlineMs: number): Promise<boolean> {
     slot.committing = true;
     try {
-      const found = await this.#resolve(slot, held, false, deadlineMs);
-      if (found === 'behind') await this.#store(slot, held, wholeOf(held.copy.attributes), lifetimeMs, 'keep', deadlineMs);
-      return found === 'same' || found === 'behind';
+      const found = await this.#resolve(slot, held, undefined, deadlineMs);
+      if (typeof found === 'string') return false;
+      if (!sameStamp(found, held.copy.stamp)) await this.#store(slot, held, wholeOf(held.copy.attributes), found, lifetimeMs, 'keep', deadlineMs);
+      return true;
     } catch (error) {
       if (ClusterError.is(error, 'CLUSTER_FENCED') || ClusterError.is(error, 'CLUSTER_SESSION_ENDED')) return false;
+      held.suspect = true;
       throw error;
     } finally {
       slot.committing = false;
@@ -52,7 +55,7 @@ export class Commit {
   async #unlock(slot: Slot, held: Held, lifetimeMs: number, then: Then, untilMs: number): Promise<void> {
     const { calls } = this.engine;
     try {
-      const answer = await calls.commit(slot.key, held.claim.grant, held.copy.stamp.version, { change: undefined, lifetimeMs }, then, untilMs);
+      const answer = await calls.commit(slot.key, held.claim.grant, undefined, { change: undefined, lifetimeMs }, then, untilMs);
       if (answer.kind === 'fenced') {
         if (slot.held === held) slot.forget();
       } else {
@@ -66,18 +69,18 @@ export class Commit {
     }
   }
 
-  async #store(slot: Slot, held: Held, change: Change, lifetimeMs: number, then: Then, deadlineMs: number): Promise<void> {
+  /** `base`: the stamp that the record has by now, to which `change` applies. */
+  async #store(slot: Slot, held: Held, change: Change, base: Stamp, lifetimeMs: number, then: Then, deadlineMs: number): Promise<void> {
     const content = applied(held.copy.attributes, change);
     let sent = change;
     for (let first = true; ; first = false) {
       const grant = held.claim.grant;
-      let outcome: Resolved | 'fenced' = 'unknown';
+      let outcome: 'done' | 'fenced' | 'unknown' = 'unknown';
       let gone: 'removed' | 'moved' | undefined;
       let failure: unknown;
       try {
-        const answer = await this.engine.calls.commit(slot.key, grant, held.copy.stamp.version, { change: sent, lifetimeMs }, then, deadlineMs);
+        const answer = await this.engine.calls.commit(slot.key, grant, base, { change: sent, lifetimeMs }, then, deadlineMs);
         if (answer.kind === 'done') outcome = 'done';
-        else if (answer.kind === 'behind' && !sent.whole) outcome = 'behind';
         else if (answer.kind === 'fenced') {
           outcome = first ? 'fenced' : 'unknown';
           gone = answer.gone;
@@ -87,50 +90,49 @@ export class Commit {
         failure = error;
       }
       if (outcome === 'done') {
-        this.#took(slot, held, grant, content, lifetimeMs);
+        this.#took(held, { grant, version: base.version + 1 }, content, lifetimeMs);
         if (then !== 'keep' && slot.held === held) slot.letGo();
         return;
       }
       if (outcome === 'fenced') throw this.#fenced(slot, held, gone);
-      if (outcome === 'unknown') outcome = await this.#resolve(slot, held, true, deadlineMs);
-      if (outcome === 'done') {
-        this.#took(slot, held, grant, content, lifetimeMs);
+      const resolved = await this.#resolve(slot, held, base, deadlineMs);
+      if (resolved === 'done') {
+        this.#took(held, { grant, version: base.version + 1 }, content, lifetimeMs);
         if (then !== 'keep') await this.#unlock(slot, held, lifetimeMs, then, deadlineMs);
         return;
       }
-      if (outcome === 'unknown') throw this.#unknown(slot);
-      if (outcome === 'behind') sent = wholeOf(content);
-      if (failure === undefined) continue;
+      if (resolved === 'unknown') throw this.#unknown(slot);
+      base = resolved;
+      sent = sameStamp(base, held.copy.stamp) ? change : wholeOf(content);
       // The re-grant fenced what failed, for ever where the store never rolls back.
-      if (this.engine.now() + RETRY_MS >= deadlineMs) throw this.engine.calls.capabilities.rollback ? this.#unknown(slot) : unavailable(failure);
+      if (failure !== undefined && this.engine.now() + RETRY_MS >= deadlineMs) throw this.engine.calls.capabilities.rollback ? this.#unknown(slot) : unavailable(failure);
       if (!first) await pause(this.engine.clock, RETRY_MS);
     }
   }
 
   /**
    * Acquires the session under a new grant, from the old one: everything still on its way under the old one is fenced by then,
-   * and the record shows whether base + 1 is there. The same new grant on every retry.
+   * and the record shows whether the stamp that follows `base` is there; undefined: nothing was sent. The same new grant on every retry.
    */
-  async #resolve(slot: Slot, held: Held, changed: boolean, deadlineMs: number): Promise<Resolved> {
+  async #resolve(slot: Slot, held: Held, base: Stamp | undefined, deadlineMs: number): Promise<Resolved> {
     const { engine } = this;
     if (engine.isPlain || held.claim.incarnation !== engine.lease.incarnation) return this.#lost(slot, held);
     const before = held.claim;
-    const base = held.copy.stamp;
+    const mine = held.copy.stamp;
     const claim: Claim = { incarnation: before.incarnation, grant: engine.clock.randomHex(16) };
     slot.claim = claim;
     let from = before.grant;
     while (engine.now() < deadlineMs) {
-      const answer = await engine.calls.acquire(slot.key, claim, from, base, deadlineMs).catch(() => undefined);
+      const answer = await engine.calls.acquire(slot.key, claim, from, mine, deadlineMs).catch(() => undefined);
       if (slot.held !== held || claim.incarnation !== engine.lease.incarnation) return this.#lost(slot, held);
       if (answer?.kind === 'granted') {
         slot.claim = undefined;
         held.claim = claim;
         held.suspect = false;
         const { stamp } = answer.record;
-        if (changed && stamp.grant === before.grant && stamp.version === base.version + 1) return 'done';
-        if (stamp.grant === base.grant && stamp.version === base.version) return 'same';
+        if (base !== undefined && sameStamp(stamp, { grant: before.grant, version: base.version + 1 })) return 'done';
         // Older, and its own: nobody has written since the store rolled back.
-        if (stamp.version < base.version && held.grants.has(stamp.grant)) return 'behind';
+        if (sameStamp(stamp, mine) || (stamp.version < mine.version && held.grants.has(stamp.grant))) return stamp;
         slot.forget();
         engine.acquisition.hold(slot, claim, answer.record, false);
         return 'unknown';
@@ -148,9 +150,9 @@ export class Commit {
     return 'unknown';
   }
 
-  #took(slot: Slot, held: Held, grant: string, content: ReadonlyMap<string, Encoded>, lifetimeMs: number): void {
-    held.copy = copyOf({ grant, version: held.copy.stamp.version + 1 }, content);
-    held.grants.add(grant);
+  #took(held: Held, stamp: Stamp, content: ReadonlyMap<string, Encoded>, lifetimeMs: number): void {
+    held.copy = copyOf(stamp, content);
+    held.grants.add(stamp.grant);
     held.touchedMs = this.engine.now();
     held.lifetimeMs = lifetimeMs;
   }

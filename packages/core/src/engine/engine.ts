@@ -276,7 +276,9 @@ export class Engine {
     const { held } = slot;
     if (held === undefined || slot.busy) return;
     this.occupy(slot, undefined);
-    await this.#commit.publish(slot, held, undefined, AS_IT_IS_MS, 'release', this.now());
+    // What the store lost in a rollback is written back first.
+    const isMine = !held.suspect || await this.#commit.regrant(slot, held, AS_IT_IS_MS, this.now() + this.settings.storeTimeoutMs).catch(() => false);
+    if (isMine) await this.#commit.publish(slot, held, undefined, AS_IT_IS_MS, 'release', this.now());
     this.leave(slot);
   }
 

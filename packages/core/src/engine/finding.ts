@@ -86,7 +86,7 @@ export class Finding {
         return undefined;
       }
       if (this.lifetimes.isOver(engine.now() - gotten.createdMs)) {
-        await this.records.remove(key, gotten.claim.grant, 'removed', asking.deadlineMs + this.options.storeTimeoutMs);
+        await this.records.remove(key, gotten.claim.grant, undefined, 'removed', asking.deadlineMs + this.options.storeTimeoutMs);
         slot.forget();
         return undefined;
       }

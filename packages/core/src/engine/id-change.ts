@@ -1,3 +1,4 @@
+import type { Removed } from '../drivers/session-table.js';
 import { ClusterError } from '../errors.js';
 import { shortName } from '../session-id.js';
 import { applied } from './conflict.js';
@@ -25,23 +26,35 @@ export async function moveSession(engine: Engine, turns: Turns, turn: Turn, newK
   const next = await turns.records.create(newKey, content, turns.lifetimes.of(0), deadlineMs, true);
   // Others may see the tombstone before this instance is told.
   slot.committing = true;
+  let isBehind = false;
   try {
-    const answer = await turns.records.remove(turn.key, held.claim.grant, 'moved', deadlineMs);
-    if (answer.kind === 'fenced') {
-      await turns.records.remove(newKey, next.held.claim.grant, 'removed', deadlineMs).catch((cause: unknown) => {
+    const answer = await turns.records.remove(turn.key, held.claim.grant, held.copy.stamp, 'moved', deadlineMs);
+    if (answer.kind !== 'removed') {
+      isBehind = answer.kind === 'behind';
+      await turns.records.remove(newKey, next.held.claim.grant, undefined, 'removed', deadlineMs).catch((cause: unknown) => {
         engine.events.emit('warning', { message: `session ${shortName(newKey)}, which nobody knows, could not be removed; it expires`, cause });
       });
-      throw new ClusterError(answer.gone === undefined ? 'CLUSTER_FENCED' : 'CLUSTER_SESSION_ENDED',
-        `session ${shortName(turn.key)}: ${answer.gone === undefined ? 'this instance lost the lock' : `it was ${answer.gone} meanwhile`}; the id was not changed`);
+      throw notMoved(turn.key, answer);
     }
   } catch (error) {
     next.slot.forget();
     engine.leave(next.slot);
-    if (slot.held === held) slot.forget();
+    if (slot.held === held) {
+      // What the store has is granted anew before anybody uses it; if it merely rolled back, this instance's content is written back.
+      if (isBehind) held.suspect = true;
+      else slot.forget();
+    }
     throw error;
   } finally {
     slot.committing = false;
   }
   slot.forget();
   return { ...next, content };
+}
+
+function notMoved(key: string, answer: Exclude<Removed, { kind: 'removed' }>): ClusterError {
+  const session = `session ${shortName(key)}`;
+  if (answer.kind === 'behind') return new ClusterError('CLUSTER_FENCED', `${session}: the store has another content than this instance; the id was not changed; retry the request`);
+  if (answer.gone === undefined) return new ClusterError('CLUSTER_FENCED', `${session}: this instance lost the lock; the id was not changed; retry the request`);
+  return new ClusterError('CLUSTER_SESSION_ENDED', `${session}: it was ${answer.gone} meanwhile; the id was not changed`);
 }

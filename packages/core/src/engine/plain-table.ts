@@ -1,6 +1,6 @@
 import type { ClusterStore, SessionSnapshot } from '../cluster-store.js';
 import type {
-  Absent, Acquired, Claim, Committed, Encoded, Gone, Removed, SessionRecord, SessionTable, StoreCapabilities, Then, Write,
+  Absent, Acquired, Claim, Committed, Encoded, Gone, Removed, SessionRecord, SessionTable, Stamp, StoreCapabilities, Then, Write,
 } from '../drivers/session-table.js';
 import { ClusterError } from '../errors.js';
 import type { Manager } from '../manager.js';
@@ -88,7 +88,7 @@ export class PlainTable implements SessionTable {
     return sent === 'done' ? 'created' : 'exists';
   }
 
-  async commit(key: string, grant: string, _base: number, write: Write, then: Then): Promise<Committed> {
+  async commit(key: string, grant: string, _base: Stamp | undefined, write: Write, then: Then): Promise<Committed> {
     const locked = this.#locked.get(key);
     if (locked?.claim.grant !== grant) return { kind: 'fenced' };
     const { change } = write;
@@ -106,7 +106,7 @@ export class PlainTable implements SessionTable {
     return { kind: 'done', version };
   }
 
-  async remove(key: string, grant: string | undefined, why: Gone): Promise<Removed> {
+  async remove(key: string, grant: string | undefined, _base: Stamp | undefined, why: Gone): Promise<Removed> {
     if (grant !== undefined && this.#locked.get(key)?.claim.grant !== grant) return { kind: 'fenced' };
     this.#locked.delete(key);
     await this.store.removeSession(key, why);

@@ -1,4 +1,4 @@
-import type { Encoded, Removed } from '../drivers/session-table.js';
+import type { Encoded, Removed, Stamp } from '../drivers/session-table.js';
 import { ClusterError } from '../errors.js';
 import { sizeOf } from '../session.js';
 import { shortName } from '../session-id.js';
@@ -50,9 +50,9 @@ export class Records {
     return { slot, held };
   }
 
-  /** Leaves a tombstone for a minute. With a grant: only where it has the lock; without: by force. */
-  remove(key: string, grant: string | undefined, why: 'removed' | 'moved', deadlineMs: number): Promise<Removed> {
-    return this.#insist(deadlineMs, () => this.engine.calls.remove(key, grant, why, TOMBSTONE_MS, deadlineMs));
+  /** Leaves a tombstone for a minute. With a grant: only where it has the lock, and of the content of `base` if that is given; without: by force. */
+  remove(key: string, grant: string | undefined, base: Stamp | undefined, why: 'removed' | 'moved', deadlineMs: number): Promise<Removed> {
+    return this.#insist(deadlineMs, () => this.engine.calls.remove(key, grant, base, why, TOMBSTONE_MS, deadlineMs));
   }
 
   /** @throws ClusterError CLUSTER_TOO_LARGE naming the largest attribute */

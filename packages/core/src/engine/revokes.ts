@@ -121,7 +121,7 @@ export class Revokes {
   #pass(key: string, grant: string, queue: readonly (readonly [claim: Claim, waitedMs: number])[]): void {
     const { engine } = this;
     const [next, ...rest] = queue;
-    engine.calls.commit(key, grant, 0, { change: undefined, lifetimeMs: 0 }, next?.[0] ?? 'release').then(() => {
+    engine.calls.commit(key, grant, undefined, { change: undefined, lifetimeMs: 0 }, next?.[0] ?? 'release').then(() => {
       if (next !== undefined) this.#tell(next[0].incarnation, encodeHandover(key, next[0], rest));
     }, (cause: unknown) => {
       engine.events.emit('warning', { message: 'a grant that nobody wanted could not be released; the next who asks for it causes another try', cause });

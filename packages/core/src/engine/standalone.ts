@@ -84,7 +84,7 @@ export class Standalone {
   async remove(id: string, why: 'removed' | 'moved'): Promise<void> {
     const key = this.#keyOf(id);
     const slot = this.#engine.slots.get(key);
-    const answer = await this.#engine.calls.remove(key, undefined, why, TOMBSTONE_MS);
+    const answer = await this.#engine.calls.remove(key, undefined, undefined, why, TOMBSTONE_MS);
     if (answer.kind === 'removed' && answer.holder !== undefined && !this.#engine.lease.owns(answer.holder.incarnation)) {
       await this.#engine.revokes.confirm(key, answer.holder, STORE_TIMEOUT_MS);
     }

@@ -21,11 +21,11 @@ export class StoreCalls implements Omit<SessionTable, 'capabilities' | 'sweep' |
   create(key: string, claim: Claim, write: Write, then: 'keep' | 'release', untilMs?: number): Promise<'created' | 'exists'> {
     return this.#within('create', () => this.table.create(key, claim, write, then), untilMs);
   }
-  commit(key: string, grant: string, base: number, write: Write, then: Then, untilMs?: number): Promise<Committed> {
+  commit(key: string, grant: string, base: Stamp | undefined, write: Write, then: Then, untilMs?: number): Promise<Committed> {
     return this.#within('commit', () => this.table.commit(key, grant, base, write, then), untilMs);
   }
-  remove(key: string, grant: string | undefined, why: Gone, keepMs: number, untilMs?: number): Promise<Removed> {
-    return this.#within('remove', () => this.table.remove(key, grant, why, keepMs), untilMs);
+  remove(key: string, grant: string | undefined, base: Stamp | undefined, why: Gone, keepMs: number, untilMs?: number): Promise<Removed> {
+    return this.#within('remove', () => this.table.remove(key, grant, base, why, keepMs), untilMs);
   }
   read(key: string, have?: Stamp): Promise<SessionRecord | Absent> {
     return this.#within('read', () => this.table.read(key, have));
