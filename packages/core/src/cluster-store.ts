@@ -17,7 +17,8 @@ export interface SessionSnapshot {
 export interface FindOptions {
   /**
    * `exclusive` (default): locked for this caller until it is sent. `snapshot`: the last committed state, without a lock;
-   * a change is checked when it is sent.
+   * a change is checked when it is sent. `shared`: locked for this instance, whose shared requests use one live object at once;
+   * the end of each publishes what has been changed by then, and if that fails all of them fail.
    */
   readonly access?: 'exclusive' | 'snapshot' | 'shared';
   /** How long to wait for the lock, in ms; default `lockTimeoutMs`. 0: not at all. */

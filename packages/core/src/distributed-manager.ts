@@ -4,6 +4,7 @@ import { Engine, stopped } from './engine/engine.js';
 import { moveSession } from './engine/id-change.js';
 import { unavailable } from './engine/acquisition.js';
 import { pause } from './engine/ownership.js';
+import type { Place } from './engine/records.js';
 import { PlainTable } from './engine/plain-table.js';
 import { agreeOnSettings, settingsKey } from './engine/settings-record.js';
 import { Turns } from './engine/turns.js';
@@ -178,17 +179,17 @@ export class DistributedManager implements Manager {
     return this;
   }
 
-  #findNow(id: string, key: string, access: 'exclusive' | 'snapshot', label: string | undefined): Session | undefined {
+  #findNow(id: string, key: string, access: Access, label: string | undefined): Session | undefined {
     const { finding } = this.#turns;
     if (access === 'snapshot') {
       const content = finding.contentNow(key);
       return content && this.#turns.openSnapshot(id, key, content, label);
     }
-    const place = finding.lockNow(key, label);
-    return place && this.#turns.openExclusive(id, place, label);
+    const place = (access === 'shared' ? finding.joinNow(key) : undefined) ?? finding.lockNow(key, label);
+    return place && this.#open(id, place, access, label);
   }
 
-  async #find(id: string, key: string, access: 'exclusive' | 'snapshot', options: FindOptions): Promise<Session | undefined> {
+  async #find(id: string, key: string, access: Access, options: FindOptions): Promise<Session | undefined> {
     const { finding } = this.#turns;
     const asking = finding.asking(options);
     await this.#ready(asking.deadlineMs + this.#options.storeTimeoutMs);
@@ -199,10 +200,14 @@ export class DistributedManager implements Manager {
         return content && this.#turns.openSnapshot(id, key, content, options.label);
       }
       const place = await finding.lock(key, asking);
-      return place && this.#turns.openExclusive(id, place, options.label);
+      return place && this.#open(id, place, access, options.label);
     } finally {
       this.#finding -= 1;
     }
+  }
+
+  #open(id: string, place: Place, access: Access, label: string | undefined): Session {
+    return access === 'shared' ? this.#turns.openShared(id, place, label) : this.#turns.openExclusive(id, place, label);
   }
 
   #keyOf(id: string): string { return `${this.context}.s.${digestOf(id)}`; }
@@ -259,9 +264,12 @@ export class DistributedManager implements Manager {
   }
 }
 
-function accessOf({ access = 'exclusive', waitMs }: FindOptions): 'exclusive' | 'snapshot' {
-  if (access !== 'exclusive' && access !== 'snapshot') {
-    throw new ClusterError('CLUSTER_BAD_OPTION', `findSession: access: expected 'exclusive' or 'snapshot', found '${access}'`);
+type Access = NonNullable<FindOptions['access']>;
+const ACCESS: ReadonlySet<unknown> = new Set<Access>(['exclusive', 'snapshot', 'shared']);
+
+function accessOf({ access = 'exclusive', waitMs }: FindOptions): Access {
+  if (!ACCESS.has(access)) {
+    throw new ClusterError('CLUSTER_BAD_OPTION', `findSession: access: expected 'exclusive', 'snapshot' or 'shared', found '${String(access)}'`);
   }
   if (waitMs !== undefined && !(Number.isFinite(waitMs) && waitMs >= 0)) {
     throw new ClusterError('CLUSTER_BAD_OPTION', `findSession: waitMs: expected a number of ms from 0 up, found ${String(waitMs)}`);

@@ -12,6 +12,8 @@ export interface ManagerEvents {
   lapsed: { readonly incarnation: string; readonly next: string; readonly held: number };
   /** A change was refused since the lock had been lost. */
   fenced: { readonly session: string; readonly label: string | undefined };
+  /** A request had the lock for longer than `lockHoldMs` while others waited, and lost it. */
+  cutOff: { readonly session: string; readonly label: string | undefined; readonly heldMs: number };
   /** What a request changed was not stored, or it is unknown whether it was; the request got this error. */
   sendFailed: { readonly session: string; readonly label: string | undefined; readonly error: unknown };
   /** The store's timeline changed: it may have rolled back. */

@@ -110,6 +110,7 @@ export const managerOptions = {
   idleTimeoutMs: milliseconds(1_800_000, 'A session ends this long after its last use.', 1),
   absoluteTimeoutMs: milliseconds(0, 'A session ends this long after its creation, used or not; 0: never.'),
   lockTimeoutMs: milliseconds(15_000, 'How long a request waits for a session that another one has.'),
+  lockHoldMs: milliseconds(30_000, 'A request that has had a session locked for this long while others wait is cut off: it can change nothing more. 0: never.'),
   onLocked: oneOf(['wait', 'error'], '`wait`: up to `lockTimeoutMs`; `error`: fail at once.'),
   onConflict: oneOf(['merge', 'error'], 'When a snapshot request changed what somebody else changed meanwhile: `merge`: the attributes it wrote win, and an event names them; `error`: nothing is stored.'),
   affinity: oneOf(['auto', 'keep', 'release'], 'Whether an instance keeps a lock between two requests: `auto` goes by where requests arrive.'),

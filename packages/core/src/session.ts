@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 import type { Codec } from './codec.js';
 import type { Change, Encoded } from './drivers/session-table.js';
-import type { Turn } from './engine/turns.js';
+import type { Turn } from './engine/turn.js';
 import { ClusterError } from './errors.js';
 
 /** Attributes of a session. Applications add theirs: `declare module '@cluster/core' { interface SessionData { cart: string[] } }`. */
@@ -59,12 +59,16 @@ export class SessionState {
   ended: string | undefined;
   keysSeen = false;
   readonly seen = new Set<string>();
-  readonly #values = new Map<string, unknown>();
-  readonly #written = new Set<string>();
-  readonly #removed = new Set<string>();
+  readonly #values: Map<string, unknown>;
+  readonly #written: Set<string>;
+  readonly #removed: Set<string>;
 
-  constructor(readonly id: string, readonly isNew: boolean, readonly codec: Codec, public base: ReadonlyMap<string, Encoded> = NONE) {
+  /** @param shared another handle's state, of which this one shows and changes the attributes */
+  constructor(readonly id: string, readonly isNew: boolean, readonly codec: Codec, public base: ReadonlyMap<string, Encoded> = NONE, shared?: SessionState) {
     this[STORED] = !isNew;
+    this.#values = shared === undefined ? new Map() : shared.#values;
+    this.#written = shared === undefined ? new Set() : shared.#written;
+    this.#removed = shared === undefined ? new Set() : shared.#removed;
   }
 
   get stored(): boolean { return this[STORED]; }

@@ -1,12 +1,12 @@
 import type { IncomingMessage } from 'node:http';
 import { ClusterError } from '@cluster/core';
-import { isAccess, type Settings } from './options.js';
+import { isAccess, type Access, type Settings } from './options.js';
 
 /** How this request uses its session; undefined: it has none. */
-export function accessOf(req: IncomingMessage, setting: Settings['access']): 'exclusive' | 'snapshot' | undefined {
+export function accessOf(req: IncomingMessage, setting: Settings['access']): Exclude<Access, 'auto'> | undefined {
   const asked = typeof setting === 'function' ? setting(req) : setting;
-  if (asked === 'exclusive' || asked === 'snapshot') return asked;
-  if (!isAccess(asked)) throw new ClusterError('CLUSTER_BAD_OPTION', `session: access: expected 'auto', 'exclusive' or 'snapshot' from the function, found ${typeof asked}`);
+  if (!isAccess(asked)) throw new ClusterError('CLUSTER_BAD_OPTION', `session: access: expected 'auto', 'exclusive', 'snapshot' or 'shared' from the function, found ${typeof asked}`);
+  if (asked !== 'auto') return asked;
   switch (req.method) {
     case 'GET': case 'HEAD': return 'snapshot';
     case 'OPTIONS': return undefined;

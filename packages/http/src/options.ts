@@ -20,7 +20,7 @@ export interface CookieOptions {
   readonly maxAge?: number;
 }
 
-export type Access = 'auto' | 'exclusive' | 'snapshot';
+export type Access = 'auto' | 'exclusive' | 'snapshot' | 'shared';
 
 interface OwnOptions {
   /** The name of the cookie; default `sid`. */
@@ -30,7 +30,7 @@ interface OwnOptions {
   readonly cookie?: CookieOptions;
   /**
    * Whether a request has its session to itself. `auto` (default): GET and HEAD work on a snapshot and wait for nobody, OPTIONS
-   * has no session, every other method is exclusive.
+   * has no session, every other method is exclusive. `shared`: requests on one instance use one live object at once, as servlets do.
    */
   readonly access?: Access | ((req: IncomingMessage) => Access);
   /** When a session cannot be looked up: `error` (default) answers 503; `anonymous` goes on with an empty session that is not stored. */
@@ -87,18 +87,20 @@ export const sessionOptions = {
   },
   cookie: option<CookieOptions>({}, 'an object { path, domain, httpOnly, secure, sameSite, partitioned, priority, maxAge }', () => false, 'Attributes of the cookie.'),
   ...cookieOptions,
-  access: option<Access | ((req: IncomingMessage) => Access)>('auto', "'auto', 'exclusive', 'snapshot' or a function of the request",
+  access: option<Access | ((req: IncomingMessage) => Access)>('auto', "'auto', 'exclusive', 'snapshot', 'shared' or a function of the request",
     (value) => typeof value === 'function' || isAccess(value), 'Whether a request has its session to itself.'),
   onStoreError: oneOf(['error', 'anonymous'], 'When a session cannot be looked up: answer 503, or go on with an empty one that is not stored.'),
   transport: notBuilt('How the id travels, in place of a cookie.'),
   trustProxy: notBuilt('Whether X-Forwarded-Proto is believed; Express has its own setting.'),
 } as const satisfies OptionSpecs;
 
-export const isAccess = (value: unknown): value is Access => value === 'auto' || value === 'exclusive' || value === 'snapshot';
+const accesses: ReadonlySet<unknown> = new Set<Access>(['auto', 'exclusive', 'snapshot', 'shared']);
+
+export const isAccess = (value: unknown): value is Access => accesses.has(value);
 
 // Every key of ManagerOptions: the compiler refuses this record when one is missing.
 const managerOptionNames: Record<keyof ManagerOptions, true> = {
-  context: true, idleTimeoutMs: true, absoluteTimeoutMs: true, lockTimeoutMs: true, onLocked: true, onConflict: true, affinity: true,
+  context: true, idleTimeoutMs: true, absoluteTimeoutMs: true, lockTimeoutMs: true, lockHoldMs: true, onLocked: true, onConflict: true, affinity: true,
   leaseMs: true, readLeaseMs: true, storeTimeoutMs: true, maxWaiting: true, maxRecordBytes: true, maxInMemory: true, onUnreadable: true,
   codec: true, clock: true,
 };

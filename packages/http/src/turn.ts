@@ -88,22 +88,22 @@ export class Turn implements Commit, Actions {
       this.#enter(next);
       return;
     }
-    if (access === 'exclusive' && typeof (this.res as Partial<ServerResponse>).on !== 'function') {
-      next(new ClusterError('CLUSTER_BAD_OPTION', "session: an upgrade has no response whose end would give the session on: expected access 'snapshot', found 'exclusive'; change it by manager.update(id, …)"));
+    if (access !== 'snapshot' && typeof (this.res as Partial<ServerResponse>).on !== 'function') {
+      next(new ClusterError('CLUSTER_BAD_OPTION', "session: an upgrade has no response whose end would give the session on: expected access 'snapshot', found '" + access + "'; change it by manager.update(id, …)"));
       return;
     }
-    site.manager.findSession(cookie.id, access === 'exclusive' ? this.#queued() : { access, label: labelOf(req) }).then(
+    site.manager.findSession(cookie.id, access === 'snapshot' ? { access, label: labelOf(req) } : this.#queued(access)).then(
       (session) => { if (this.#found(session, cookie.sentS)) this.#enter(next); else gone(); },
       (error: unknown) => { if (this.#left) gone(); else if (this.#lost(error)) this.#enter(next); else next(error); },
     );
   }
 
   /** A client that leaves gives its place in the queue up, and the lock; a snapshot has neither. */
-  #queued(): FindOptions {
+  #queued(access: 'exclusive' | 'shared'): FindOptions {
     this.#finding = new AbortController();
     const { signal } = this.#finding;
     this.#watch();
-    return { access: 'exclusive', label: labelOf(this.req), signal };
+    return { access, label: labelOf(this.req), signal };
   }
 
   #enter(next: Next): void {

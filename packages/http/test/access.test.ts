@@ -55,6 +55,7 @@ describe('access', () => {
     ["'exclusive'", 'exclusive', 'LOCKED'],
     ["'snapshot'", 'snapshot', 'read'],
     ["a function's 'exclusive'", (): 'exclusive' => 'exclusive', 'LOCKED'],
+    ["'shared'", 'shared', 'LOCKED'],
     ["a function's 'auto'", (): 'auto' => 'auto', 'read'],
   ] as const)('%s decides over a GET', async (_name, access, outcome) => {
     const go = deferred();
@@ -71,9 +72,28 @@ describe('access', () => {
     if (holder !== undefined) await sessions.manager.releaseSession(holder);
   });
 
+  it("'shared' lets requests in at once, on one object, and each is answered when its change is stored", async () => {
+    const go = deferred();
+    const sessions = instance({ access: (req) => (req.method === 'POST' ? 'shared' : 'snapshot') });
+    let inside = 0;
+    const { url } = await serve(express5(sessions, async (req, res) => {
+      if (req.method === 'POST' && req.session.count !== undefined) {
+        inside += 1;
+        if (inside === 3) go.resolve();
+        await go.promise;
+      }
+      await counter(req, res);
+    }));
+    const visitor = new Visitor();
+    await visitor.post(url);
+    const answers = await Promise.all([visitor.post(url), visitor.post(url), visitor.post(url)]);
+    expect(answers.map(({ status }) => status)).toEqual([303, 303, 303]);
+    expect((await visitor.get(url)).body).toBe('{"count":4}');
+  });
+
   it('anything else from the function is an error that names it', async () => {
     // What a JavaScript user may return.
-    const sessions = instance({ access: (() => 'shared') as never });
+    const sessions = instance({ access: (() => 'none') as never });
     const { url } = await serve(express5(sessions, counter));
     expect((await ask(url, { headers: { cookie: 'sid=x' } })).status).toBe(500);
   });

@@ -26,7 +26,7 @@ describe('session() refuses', () => {
     ["a manager's option beside a manager", { manager: new DistributedManager(store()), leaseMs: 500 }, /leaseMs: expected beside `store` only/],
     ['transport', { store: store(), transport: {} }, /transport: expected it to be left out, since it is not built yet/],
     ['trustProxy', { store: store(), trustProxy: true }, /trustProxy: expected it to be left out, since it is not built yet/],
-    ["access 'shared'", { store: store(), access: 'shared' }, /access: expected 'auto', 'exclusive', 'snapshot' or a function of the request, found 'shared'/],
+    ["access 'none'", { store: store(), access: 'none' }, /access: expected 'auto', 'exclusive', 'snapshot', 'shared' or a function of the request, found 'none'/],
     ["onLocked 'redirect'", { store: store(), onLocked: 'redirect' }, /onLocked: expected one of 'wait', 'error', found 'redirect'/],
     ['onLocked as a function', { store: store(), onLocked: () => 1 }, /onLocked: expected one of 'wait', 'error'/],
     ["express-session's options", { store: store(), resave: false, saveUninitialized: false }, /resave, saveUninitialized: no such option; known are store, (?!.*transport).*idleTimeoutMs/],

@@ -13,6 +13,8 @@ export interface Asking {
   readonly deadlineMs: number;
   readonly signal?: AbortSignal | undefined;
   readonly label?: string | undefined;
+  /** It can use the session together with others of its kind. */
+  readonly isShared?: boolean;
 }
 
 export type Gotten = Held | { readonly kind: 'absent'; readonly gone?: 'removed' | 'moved' };

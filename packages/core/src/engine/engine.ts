@@ -6,6 +6,7 @@ import { shortName } from '../session-id.js';
 import { Acquisition, unavailable, type Asking, type Gotten } from './acquisition.js';
 import { Affinity } from './affinity.js';
 import { Commit } from './commit.js';
+import { HoldLimit } from './hold-limit.js';
 import { Lease } from './lease.js';
 import { encodeHandover, instanceOf } from './messages.js';
 import { Ownership, type Held, type Slot } from './ownership.js';
@@ -21,6 +22,7 @@ export interface EngineSettings {
   readonly leaseMs: number;
   readonly readLeaseMs: number;
   readonly storeTimeoutMs: number;
+  readonly lockHoldMs: number;
   readonly maxWaiting: number;
   readonly maxInMemory: { readonly sessions: number; readonly bytes: number };
   readonly affinity: 'auto' | 'keep' | 'release';
@@ -43,6 +45,7 @@ export class Engine {
   readonly acquisition: Acquisition;
   readonly revokes: Revokes;
   readonly touches: Touches;
+  readonly holdLimit: HoldLimit;
   readonly isPlain: boolean;
   readonly #sweeper: Sweeper;
   readonly #commit: Commit;
@@ -57,6 +60,7 @@ export class Engine {
     this.acquisition = new Acquisition(this);
     this.revokes = new Revokes(this);
     this.touches = new Touches(this);
+    this.holdLimit = new HoldLimit(this, settings.lockHoldMs);
     this.#sweeper = new Sweeper(this);
     this.#commit = new Commit(this);
     this.#affinity = new Affinity(settings.affinity);
@@ -100,6 +104,7 @@ export class Engine {
       slot.queue.refuseAll(stopped());
       slot.wakeUp();
     }
+    this.holdLimit.stop();
     await this.#sweeper.stop();
     await this.touches.stop();
     await this.lease.stop().catch((cause: unknown) => {
@@ -134,11 +139,11 @@ export class Engine {
 
   /** Whether the held content may be served from memory, in this synchronous step. */
   servesMemory(slot: Slot): boolean {
-    return slot.held !== undefined && !slot.committing && this.#isCurrent(slot.held);
+    return slot.held !== undefined && !slot.committing && this.isCurrent(slot.held);
   }
 
-  /** What this instance thinks expired may have been touched by others: the store is asked. */
-  #isCurrent(held: Held): boolean {
+  /** Whether memory says that the session is held here still. What this instance thinks expired may have been touched by others: the store is asked. */
+  isCurrent(held: Held): boolean {
     return !held.suspect && this.now() - held.touchedMs < held.lifetimeMs && (this.isPlain || this.lease.readable());
   }
 
@@ -164,15 +169,16 @@ export class Engine {
     if (slot.queue.localCount >= this.settings.maxWaiting) {
       throw new ClusterError('CLUSTER_QUEUE_FULL', `session ${shortName(slot.key)}: ${slot.queue.localCount} requests wait for it on this instance already; retry later`);
     }
-    await waitForTurn(this.clock, slot, asking);
-    this.occupy(slot, asking.label);
+    await waitForTurn(this.clock, slot, asking, () => { this.holdLimit.watch(slot); });
+    // Else it was let in to those who share the session.
+    if (slot.user === undefined) this.occupy(slot, asking.label);
   }
 
   /** Gives the slot to whoever is next: the oldest request here, or the instance that waited longer. */
   leave(slot: Slot): void {
     slot.busy = false;
     slot.label = undefined;
-    slot.removed = undefined;
+    slot.user = undefined;
     if (this.handOverIfDue(slot)) return;
     const next = slot.queue.takeLocal();
     if (next !== undefined) {
@@ -204,7 +210,7 @@ export class Engine {
   async ready(slot: Slot, asking: Asking): Promise<Gotten> {
     const held = slot.held;
     if (held !== undefined) {
-      if (this.#isCurrent(held)) this.countMine();
+      if (this.isCurrent(held)) this.countMine();
       else if (!await this.#verify(slot, held, asking)) return this.ready(slot, asking);
       this.lease.used();
       return held;
@@ -237,7 +243,7 @@ export class Engine {
     slot.forget();
     // A grant that is on its way may be one from before.
     slot.claim = undefined;
-    slot.removed?.();
+    slot.user?.removed();
     this.slots.settle(slot);
   }
 
@@ -287,7 +293,7 @@ export class Engine {
     const local = slot.queue.oldestLocal;
     if (local !== undefined) {
       slot.claim = { incarnation: this.lease.incarnation, grant: this.clock.randomHex(16) };
-      rest.push({ claim: slot.claim, sinceMs: local.sinceMs });
+      rest.push({ claim: slot.claim, sinceMs: local.sinceMs, askedMs: this.now() });
       rest.sort((a, b) => a.sinceMs - b.sinceMs);
     }
     this.#wake(slot.key, to, rest);

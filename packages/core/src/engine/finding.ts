@@ -9,6 +9,7 @@ import type { Lifetimes } from './lifetimes.js';
 import { copyOf, type Copy, type Held, type Slot } from './ownership.js';
 import { PlainTable } from './plain-table.js';
 import type { Place, Records } from './records.js';
+import { Sharing } from './sharing.js';
 import type { UnknownIds } from './unknown-ids.js';
 
 type Content = ReadonlyMap<string, Encoded>;
@@ -23,7 +24,7 @@ export class Finding {
   asking(options: FindOptions): Asking {
     const arrivedMs = this.engine.now();
     const waitMs = options.waitMs ?? (this.options.onLocked === 'error' ? 0 : this.options.lockTimeoutMs);
-    return { arrivedMs, deadlineMs: arrivedMs + waitMs, signal: options.signal, label: options.label };
+    return { arrivedMs, deadlineMs: arrivedMs + waitMs, signal: options.signal, label: options.label, isShared: options.access === 'shared' };
   }
 
   /** When the end of a request, from now on, must have an answer. */
@@ -40,6 +41,13 @@ export class Finding {
     return { slot, held: slot.held };
   }
 
+  /** Among those that share the session now, if a request may join them at once; it is expected there. */
+  joinNow(key: string): Place | undefined {
+    const slot = this.engine.slots.get(key);
+    const sharing = slot && this.#joinable(slot);
+    return sharing !== undefined && this.engine.isCurrent(sharing.place.held) ? this.#expected(sharing) : undefined;
+  }
+
   /** The committed content at once, if this instance holds the session. */
   contentNow(key: string): Content | undefined {
     const { engine } = this;
@@ -52,19 +60,15 @@ export class Finding {
   }
 
   /**
-   * Waits for the session and locks it; its slot is entered. Undefined: there is none.
+   * Waits for the session and locks it; its slot is entered, or shared with others that expect the request. Undefined: there is none.
    * @throws ClusterError CLUSTER_LOCKED, CLUSTER_QUEUE_FULL, CLUSTER_MOVED, CLUSTER_UNAVAILABLE; or the abort reason
    */
   async lock(key: string, asking: Asking): Promise<Place | undefined> {
     const { engine } = this;
     if (this.unknownIds.has(key)) return undefined;
     const slot = engine.slots.open(key);
-    try {
-      await engine.enter(slot, asking);
-    } catch (error) {
-      engine.slots.settle(slot);
-      throw error;
-    }
+    const joined = asking.isShared === true ? await this.#joinOrEnter(slot, asking) : await this.#enter(slot, asking);
+    if (joined !== undefined) return joined;
     try {
       const held = await this.#readyAndTouched(slot, key, asking);
       if (held !== undefined) return { slot, held };
@@ -74,6 +78,49 @@ export class Finding {
     }
     engine.leave(slot);
     return undefined;
+  }
+
+  async #enter(slot: Slot, asking: Asking): Promise<undefined> {
+    try {
+      await this.engine.enter(slot, asking);
+    } catch (error) {
+      this.engine.slots.settle(slot);
+      throw error;
+    }
+  }
+
+  /** Undefined: the slot is entered, alone. */
+  async #joinOrEnter(slot: Slot, asking: Asking): Promise<Place | undefined> {
+    // Without a step in between where nothing can be joined: its place in the queue is by arrival.
+    const sharing = this.#joinable(slot);
+    if (sharing !== undefined && await this.#holdsStill(slot, sharing.place.held) && this.#joinable(slot) === sharing) return this.#expected(sharing);
+    for (;;) {
+      await this.#enter(slot, asking);
+      const { user } = slot;
+      if (!(user instanceof Sharing)) return undefined;
+      if (user.isOpen) return user.place;
+      // What it was let in to was lost meanwhile.
+      user.arrived();
+    }
+  }
+
+  /** Those that share the session, if a request may join them: one that waits is not overtaken. */
+  #joinable({ user, queue }: Slot): Sharing | undefined {
+    return user instanceof Sharing && user.isOpen && queue.isEmpty && this.lifetimes.isPlainlyAlive(user.place.held) ? user : undefined;
+  }
+
+  #expected(sharing: Sharing): Place {
+    sharing.expect();
+    this.engine.lease.used();
+    this.engine.countMine();
+    return sharing.place;
+  }
+
+  /** By memory, or by a read where memory alone does not say. */
+  async #holdsStill(slot: Slot, held: Held): Promise<boolean> {
+    if (this.engine.isCurrent(held)) return true;
+    const record = held.suspect ? undefined : await this.engine.calls.read(slot.key, held.copy.stamp).catch(() => undefined);
+    return record?.kind === 'record' && record.holder?.grant === held.claim.grant;
   }
 
   /** The session of an entered slot, alive; undefined: there is none. */

@@ -3,7 +3,8 @@ import { ClusterError } from '../errors.js';
 import { shortName } from '../session-id.js';
 import { applied } from './conflict.js';
 import type { Engine } from './engine.js';
-import type { Moved, Turn, Turns } from './turns.js';
+import type { Turn } from './turn.js';
+import type { Moved, Turns } from './turns.js';
 
 /**
  * Moves a session to a fresh key: create the new record, then turn the old one into a tombstone. Until the second step is

@@ -27,6 +27,16 @@ export interface Held {
   suspect: boolean;
 }
 
+/** Who uses a session: one turn, or those that share it. */
+export interface User {
+  /** Since when it has the lock. */
+  readonly sinceMs: number;
+  /** The session has been removed under it. */
+  removed(): void;
+  /** It has had the lock since before that time, and others wait. */
+  cutOff(beforeMs: number): void;
+}
+
 /** What this instance knows of one session, and who on it uses the session. One user at a time: `busy`. */
 export class Slot {
   held: Held | undefined;
@@ -44,8 +54,8 @@ export class Slot {
   holderSays: { readonly label: string | undefined; readonly heldMs: number } | undefined;
   /** Ends the pause of the request that waits for the store's lock. */
   wake: (() => void) | undefined;
-  /** Called when the session has been removed under a running request. */
-  removed: (() => void) | undefined;
+  /** Undefined while the engine itself works on it, or a request waits for the store. */
+  user: User | undefined;
   /** It was woken when it was not pausing yet. */
   isWoken = false;
   readonly queue = new RequestQueue();

@@ -3,6 +3,8 @@ import type { Claim } from '../drivers/session-table.js';
 /** A request of this instance that waits for its turn. */
 export interface LocalWaiter {
   readonly sinceMs: number;
+  /** It can use the session together with others of its kind. */
+  readonly isShared: boolean;
   /** Its turn has come. */
   readonly admit: () => void;
   /** It is to wait no longer. */
@@ -12,8 +14,13 @@ export interface LocalWaiter {
 /** Another instance that asked for the session. */
 export interface RemoteWaiter {
   readonly sinceMs: number;
+  /** When it last asked: it may have given up since. */
+  readonly askedMs: number;
   readonly claim: Claim;
 }
+
+// Who waits asks again every 250 ms at least.
+const STILL_ASKING_MS = 500;
 
 /** Most claims that travel with a hand-over: they fit into one message. */
 export const MAX_REMOTE = 64;
@@ -36,11 +43,11 @@ export class RequestQueue {
   }
 
   /** A later claim of the same incarnation replaces the earlier one and keeps the longer wait. */
-  addRemote(claim: Claim, sinceMs: number): void {
+  addRemote(claim: Claim, sinceMs: number, askedMs: number): void {
     const known = this.#remote.find((other) => other.claim.incarnation === claim.incarnation);
     if (known === undefined && this.#remote.length >= MAX_REMOTE) return;
     const others = this.#remote.filter((other) => other !== known);
-    others.push({ claim, sinceMs: Math.min(sinceMs, known?.sinceMs ?? sinceMs) });
+    others.push({ claim, askedMs, sinceMs: Math.min(sinceMs, known?.sinceMs ?? sinceMs) });
     this.#remote = others.sort((a, b) => a.sinceMs - b.sinceMs);
   }
 
@@ -56,6 +63,11 @@ export class RequestQueue {
     return remote !== undefined && (local === undefined || remote.sinceMs < local.sinceMs) ? remote : undefined;
   }
 
+  /** Whether a request waits, here or, as far as is known, on another instance. */
+  isAwaited(nowMs: number): boolean {
+    return this.#local.length > 0 || this.#remote.some(({ askedMs }) => nowMs - askedMs < STILL_ASKING_MS);
+  }
+
   get oldestLocal(): LocalWaiter | undefined { return this.#local[0]; }
 
   refuseAll(error: unknown): void {
@@ -63,6 +75,11 @@ export class RequestQueue {
   }
 
   takeLocal(): LocalWaiter | undefined { return this.#local.shift(); }
+
+  /** The oldest request here, if it is due before every claim and shares the session. */
+  takeShared(): LocalWaiter | undefined {
+    return this.dueRemote === undefined && this.#local[0]?.isShared === true ? this.#local.shift() : undefined;
+  }
 
   /** All claims of other instances, oldest first; the queue keeps none of them. */
   takeRemotes(): RemoteWaiter[] {

@@ -95,8 +95,9 @@ export class Revokes {
       return;
     }
     if (engine.acquisition.hasEnded(claim.incarnation)) return;
-    slot.queue.addRemote(claim, engine.now() - waitedMs);
+    slot.queue.addRemote(claim, engine.now() - waitedMs, engine.now());
     if (engine.handOverIfDue(slot)) return;
+    engine.holdLimit.watch(slot);
     const heldMs = Math.round(engine.now() - slot.busySinceMs);
     this.#tell(claim.incarnation, encodeSignal({ type: 'held', key, claim, heldMs, ...(slot.label === undefined ? {} : { label: slot.label.slice(0, MAX_LABEL) }) }));
   }
@@ -111,7 +112,7 @@ export class Revokes {
       return;
     }
     for (const [other, waitedMs] of others) {
-      if (!engine.acquisition.hasEnded(other.incarnation)) slot.queue.addRemote(other, engine.now() - waitedMs);
+      if (!engine.acquisition.hasEnded(other.incarnation)) slot.queue.addRemote(other, engine.now() - waitedMs, engine.now());
     }
     slot.wakeUp();
     engine.handOverIfDue(slot);

@@ -24,7 +24,7 @@ export class Standalone {
   constructor(table: SessionTable, instanceId: string, clock: Clock) {
     const { leaseMs, readLeaseMs, maxWaiting } = managerOptions;
     this.#engine = new Engine(table, instanceId, {
-      leaseMs: leaseMs.default, readLeaseMs: readLeaseMs.default, storeTimeoutMs: STORE_TIMEOUT_MS, maxWaiting: maxWaiting.default,
+      leaseMs: leaseMs.default, readLeaseMs: readLeaseMs.default, storeTimeoutMs: STORE_TIMEOUT_MS, lockHoldMs: 0, maxWaiting: maxWaiting.default,
       maxInMemory: defaultBounds, affinity: 'release',
     }, clock, new Events());
   }

@@ -8,20 +8,11 @@ import { unavailable } from './acquisition.js';
 import type { Engine } from './engine.js';
 import { Finding } from './finding.js';
 import { Lifetimes } from './lifetimes.js';
+import type { Slot } from './ownership.js';
 import { Records, type Place } from './records.js';
+import { Sharing } from './sharing.js';
+import { Turn } from './turn.js';
 import type { UnknownIds } from './unknown-ids.js';
-
-/** One request's use of a session, from find to send. */
-export interface Turn {
-  readonly owner: Turns;
-  readonly key: string;
-  readonly state: SessionState;
-  readonly label: string | undefined;
-  access: 'new' | 'exclusive' | 'snapshot';
-  /** Where an exclusive turn has the lock. */
-  place: Place | undefined;
-  isSending: boolean;
-}
 
 /** Where a session went that has a fresh id. */
 export interface Moved extends Place {
@@ -32,7 +23,7 @@ const DONE = Promise.resolve();
 
 /** Begins and ends turns: what a handle shows, what is published, and when the lock is given on. */
 export class Turns {
-  readonly #exclusive = new Set<Turn>();
+  readonly #running = new Set<Turn>();
   readonly finding: Finding;
   readonly lifetimes: Lifetimes;
   readonly records: Records;
@@ -45,36 +36,59 @@ export class Turns {
     this.records = new Records(engine, options.maxRecordBytes);
     this.finding = new Finding(engine, options, this.lifetimes, this.records, unknownIds);
     engine.touches.onBeat = () => {
-      for (const turn of this.#exclusive) if (turn.place !== undefined) this.lifetimes.touchLater(turn.place.held, turn.key);
+      for (const turn of this.#running) if (turn.place !== undefined) this.lifetimes.touchLater(turn.place.held, turn.key);
     };
   }
 
   /** Turns that have a session locked. */
-  get running(): number { return this.#exclusive.size; }
+  get running(): number { return this.#running.size; }
 
   create(): Session {
     const id = newSessionId();
     const state = new SessionState(id, true, this.options.codec);
-    state.turn = { owner: this, key: this.keyOf(id), state, label: undefined, access: 'new', place: undefined, isSending: false };
-    return handleOf(state);
+    return handleOf(new Turn(this, this.keyOf(id), state, undefined, 'new').state);
   }
 
   openExclusive(id: string, { slot, held }: Place, label: string | undefined, content = held.copy.attributes): Session {
-    const state = new SessionState(id, false, this.options.codec, content);
-    const turn: Turn = { owner: this, key: slot.key, state, label, access: 'exclusive', place: undefined, isSending: false };
-    state.turn = turn;
+    const turn = new Turn(this, slot.key, new SessionState(id, false, this.options.codec, content), label, 'exclusive');
     this.#attach(turn, { slot, held });
-    return handleOf(state);
+    return handleOf(turn.state);
   }
 
   openSnapshot(id: string, key: string, attributes: ReadonlyMap<string, Encoded>, label: string | undefined): Session {
-    const state = new SessionState(id, false, this.options.codec, attributes);
-    state.turn = { owner: this, key, state, label, access: 'snapshot', place: undefined, isSending: false };
-    return handleOf(state);
+    return handleOf(new Turn(this, key, new SessionState(id, false, this.options.codec, attributes), label, 'snapshot').state);
+  }
+
+  /** Joins those that share the session, or begins to share it. */
+  openShared(id: string, place: Place, label: string | undefined): Session {
+    const { slot, held } = place;
+    const others = slot.user instanceof Sharing ? slot.user : undefined;
+    const sharing = others ?? new Sharing(place, () => { this.engine.leave(slot); });
+    const first = sharing.first?.state;
+    const turn = new Turn(this, slot.key, new SessionState(id, false, this.options.codec, first?.base ?? held.copy.attributes, first), label, 'shared');
+    turn.place = place;
+    turn.sinceMs = this.engine.now();
+    this.#running.add(turn);
+    sharing.join(turn);
+    if (others === undefined) this.#share(slot, sharing);
+    else others.arrived();
+    return handleOf(turn.state);
+  }
+
+  /** Lets those in that wait first in the queue and share the session too. */
+  #share(slot: Slot, sharing: Sharing): void {
+    slot.user = sharing;
+    for (let next = slot.queue.takeShared(); next !== undefined; next = slot.queue.takeShared()) {
+      sharing.expect();
+      next.admit();
+    }
+    this.engine.holdLimit.watch(slot);
   }
 
   /** Publishes and, unless `goesOn`, ends the turn; at once where nothing is to be said to the store. */
   send(turn: Turn, goesOn: boolean): Promise<void> {
+    if (turn.failure !== undefined) return this.#sendFailed(turn, turn.failure);
+    if (turn.sharing !== undefined) return this.#sendShared(turn, turn.sharing, goesOn);
     let change: Change | undefined;
     let hasBegun = false;
     try {
@@ -91,6 +105,29 @@ export class Turns {
       return DONE;
     }
     return this.#send(turn, change, goesOn);
+  }
+
+  /** Of a turn that was ended from outside; without a change there is nothing to refuse. */
+  #sendFailed(turn: Turn, failure: ClusterError): Promise<void> {
+    if (turn.state.changes() === undefined) return DONE;
+    this.#failed(turn, failure);
+    return Promise.reject(failure);
+  }
+
+  async #sendShared(turn: Turn, sharing: Sharing, goesOn: boolean): Promise<void> {
+    this.#begin(turn);
+    try {
+      await sharing.publish(turn, goesOn, async (isLast) => {
+        const change = turn.state.changes();
+        if (change !== undefined || isLast) await this.#sendExclusive(turn, change, this.finding.endBy(), goesOn || !isLast);
+      });
+    } catch (error) {
+      sharing.fail(turn, error);
+      this.#failed(turn, error);
+      throw error;
+    }
+    turn.isSending = false;
+    if (!goesOn || turn.state.ended !== undefined) this.end(turn, 'sent');
   }
 
   async #send(turn: Turn, change: Change | undefined, goesOn: boolean): Promise<void> {
@@ -130,6 +167,7 @@ export class Turns {
         stateOf(session).adopt(turn.state);
         return session;
       }
+      if (turn.sharing !== undefined) await turn.sharing.publish(turn, true, () => { turn.sharing?.drop(turn, 'moved to another id', idChanged(turn.key)); return DONE; });
       const id = newSessionId();
       const moved = await move(this.keyOf(id), this.finding.endBy());
       return this.openExclusive(id, moved, turn.label, moved.content);
@@ -138,9 +176,11 @@ export class Turns {
     }
   }
 
+  /** Shared, it shows the last state already, and what the others have not published yet. */
   async reload(turn: Turn): Promise<void> {
     this.#begin(turn);
     turn.isSending = false;
+    if (turn.sharing !== undefined) return;
     if (turn.access === 'snapshot') {
       const record = await this.engine.calls.read(turn.key).catch((error: unknown) => { throw unavailable(error); });
       if (record.kind === 'absent') throw ended(turn.key, record.gone ?? 'removed');
@@ -156,20 +196,37 @@ export class Turns {
     if (turn.state.ended !== undefined || turn.isSending) return;
     turn.isSending = true;
     try {
-      if (place !== undefined && place.slot.held === place.held) await this.finding.unlock(place);
+      if (turn.sharing !== undefined) await turn.sharing.publish(turn, false, (isLast) => (isLast ? this.#unlock(place) : DONE));
+      else await this.#unlock(place);
     } finally {
       this.end(turn, 'released');
     }
   }
 
-  /** The handle takes no more changes; a slot that it used is left. */
+  async #unlock(place: Place | undefined): Promise<void> {
+    if (place !== undefined && place.slot.held === place.held) await this.finding.unlock(place);
+  }
+
+  /** The handle takes no more changes; a slot that nobody else uses is left. */
   end(turn: Turn, why: string): void {
     turn.state.ended ??= why;
     turn.isSending = false;
-    this.#exclusive.delete(turn);
+    this.#running.delete(turn);
     const { place } = turn;
     turn.place = undefined;
-    if (place !== undefined) this.engine.leave(place.slot);
+    if (turn.sharing !== undefined) turn.sharing.left(turn);
+    else if (place !== undefined) this.engine.leave(place.slot);
+  }
+
+  /** Others have waited too long for what the turn has locked. */
+  cutOff(turn: Turn): void {
+    const { key, label } = turn;
+    const session = shortName(key);
+    const heldMs = Math.round(this.engine.now() - turn.sinceMs);
+    turn.failure = new ClusterError('CLUSTER_FENCED', `session ${session}: this request had it locked for ${heldMs} ms while others waited, and was cut off (lockHoldMs: ${this.options.lockHoldMs}); `
+      + 'what it changed was not stored; release the session before slow work, or raise lockHoldMs');
+    this.engine.events.emit('cutOff', { session, label, heldMs });
+    this.end(turn, 'cut off, since others waited for it');
   }
 
   /** @throws ClusterError CLUSTER_BAD_OPTION for a handle of another manager */
@@ -234,12 +291,10 @@ export class Turns {
   #attach(turn: Turn, place: Place): void {
     turn.place = place;
     turn.access = 'exclusive';
-    this.#exclusive.add(turn);
-    place.slot.removed = () => {
-      turn.state.ended ??= 'removed';
-      // A send that is under way finds out by itself, and leaves the slot.
-      if (!turn.isSending) this.end(turn, 'removed');
-    };
+    turn.sinceMs = this.engine.now();
+    this.#running.add(turn);
+    place.slot.user = turn;
+    this.engine.holdLimit.watch(place.slot);
   }
 
   #begin(turn: Turn): void {
@@ -249,6 +304,9 @@ export class Turns {
   }
 
 }
+
+const idChanged = (key: string): ClusterError =>
+  new ClusterError('CLUSTER_SESSION_ENDED', `session ${shortName(key)}: another request that shares it changed its id; what this one changed was not stored; repeat it under the new id`);
 
 const ended = (key: string, why: string): ClusterError =>
   new ClusterError('CLUSTER_SESSION_ENDED', `session ${shortName(key)}: this handle has ended, it was ${why}; find the session again`);

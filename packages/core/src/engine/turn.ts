@@ -1,0 +1,37 @@
+import type { ClusterError } from '../errors.js';
+import type { SessionState } from '../session.js';
+import type { User } from './ownership.js';
+import type { Place } from './records.js';
+import type { Sharing } from './sharing.js';
+import type { Turns } from './turns.js';
+
+/** How a turn uses its session; a `new` one has nothing in the store yet. */
+export type TurnAccess = 'new' | 'exclusive' | 'snapshot' | 'shared';
+
+/** One request's use of a session, from find to send. */
+export class Turn implements User {
+  /** Where an exclusive or shared turn has the lock, and since when. */
+  place: Place | undefined;
+  sinceMs = 0;
+  isSending = false;
+  /** The others that use the same live object. */
+  sharing: Sharing | undefined;
+  /** Why nothing that it changed can be stored any more. */
+  failure: ClusterError | undefined;
+
+  constructor(
+    readonly owner: Turns, readonly key: string, readonly state: SessionState, readonly label: string | undefined, public access: TurnAccess,
+  ) {
+    state.turn = this;
+  }
+
+  removed(): void {
+    this.state.ended ??= 'removed';
+    // A send that is under way finds out by itself, and leaves the slot.
+    if (!this.isSending) this.owner.end(this, 'removed');
+  }
+
+  cutOff(beforeMs: number): void {
+    if (!this.isSending && this.sinceMs <= beforeMs) this.owner.cutOff(this);
+  }
+}
