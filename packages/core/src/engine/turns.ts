@@ -153,7 +153,7 @@ export class Turns {
   /** Whether an unchanged turn ends without a word to the store: nobody waits, and the lock stays here. */
   #endsNow({ access, place, key }: Turn): boolean {
     if (access !== 'exclusive') return true;
-    if (place === undefined || place.slot.held !== place.held || !place.slot.queue.isEmpty || !this.engine.keeps(place.held.fromPeer)) return false;
+    if (!this.#isHeld(place) || !place.slot.queue.isEmpty || !this.engine.keeps(place.held.fromPeer)) return false;
     this.lifetimes.touchLater(place.held, key);
     return true;
   }
@@ -190,22 +190,20 @@ export class Turns {
     }
   }
 
-  /** Ends a turn without publishing; the lock is given on. */
+  /** Ends a turn without publishing, at once if it has no lock; the lock is given on. */
   async release(turn: Turn): Promise<void> {
     const { place } = turn;
     if (turn.state.ended !== undefined || turn.isSending) return;
     turn.isSending = true;
     try {
-      if (turn.sharing !== undefined) await turn.sharing.publish(turn, false, (isLast) => (isLast ? this.#unlock(place) : DONE));
-      else await this.#unlock(place);
+      if (turn.sharing !== undefined) await turn.sharing.publish(turn, false, (isLast) => (isLast && this.#isHeld(place) ? this.finding.unlock(place) : DONE));
+      else if (this.#isHeld(place)) await this.finding.unlock(place);
     } finally {
       this.end(turn, 'released');
     }
   }
 
-  async #unlock(place: Place | undefined): Promise<void> {
-    if (place !== undefined && place.slot.held === place.held) await this.finding.unlock(place);
-  }
+  #isHeld(place: Place | undefined): place is Place { return place !== undefined && place.slot.held === place.held; }
 
   /** The handle takes no more changes; a slot that nobody else uses is left. */
   end(turn: Turn, why: string): void {
@@ -276,7 +274,7 @@ export class Turns {
 
   async #sendExclusive(turn: Turn, change: Change | undefined, deadlineMs: number, goesOn: boolean): Promise<void> {
     const { place } = turn;
-    if (place === undefined || place.slot.held !== place.held) {
+    if (!this.#isHeld(place)) {
       if (change === undefined) return;
       this.engine.events.emit('fenced', { session: shortName(turn.key), label: turn.label });
       throw new ClusterError('CLUSTER_FENCED', `session ${shortName(turn.key)}: this instance lost the lock while the request ran; the change was not stored; retry the request`);
