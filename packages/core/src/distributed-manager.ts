@@ -269,7 +269,7 @@ const ACCESS: ReadonlySet<unknown> = new Set<Access>(['exclusive', 'snapshot', '
 
 function accessOf({ access = 'exclusive', waitMs }: FindOptions): Access {
   if (!ACCESS.has(access)) {
-    throw new ClusterError('CLUSTER_BAD_OPTION', `findSession: access: expected 'exclusive', 'snapshot' or 'shared', found '${String(access)}'`);
+    throw new ClusterError('CLUSTER_BAD_OPTION', `findSession: access: expected 'exclusive', 'snapshot' or 'shared', found '${access}'`);
   }
   if (waitMs !== undefined && !(Number.isFinite(waitMs) && waitMs >= 0)) {
     throw new ClusterError('CLUSTER_BAD_OPTION', `findSession: waitMs: expected a number of ms from 0 up, found ${String(waitMs)}`);

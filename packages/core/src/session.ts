@@ -66,7 +66,7 @@ export class SessionState {
   /** @param shared another handle's state, of which this one shows and changes the attributes */
   constructor(readonly id: string, readonly isNew: boolean, readonly codec: Codec, public base: ReadonlyMap<string, Encoded> = NONE, shared?: SessionState) {
     this[STORED] = !isNew;
-    this.#values = shared === undefined ? new Map() : shared.#values;
+    this.#values = shared === undefined ? new Map<string, unknown>() : shared.#values;
     this.#written = shared === undefined ? new Set() : shared.#written;
     this.#removed = shared === undefined ? new Set() : shared.#removed;
   }

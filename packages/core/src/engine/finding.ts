@@ -67,8 +67,12 @@ export class Finding {
     const { engine } = this;
     if (this.unknownIds.has(key)) return undefined;
     const slot = engine.slots.open(key);
-    const joined = asking.isShared === true ? await this.#joinOrEnter(slot, asking) : await this.#enter(slot, asking);
-    if (joined !== undefined) return joined;
+    if (asking.isShared === true) {
+      const joined = await this.#joinOrEnter(slot, asking);
+      if (joined !== undefined) return joined;
+    } else {
+      await this.#enter(slot, asking);
+    }
     try {
       const held = await this.#readyAndTouched(slot, key, asking);
       if (held !== undefined) return { slot, held };
@@ -80,7 +84,7 @@ export class Finding {
     return undefined;
   }
 
-  async #enter(slot: Slot, asking: Asking): Promise<undefined> {
+  async #enter(slot: Slot, asking: Asking): Promise<void> {
     try {
       await this.engine.enter(slot, asking);
     } catch (error) {
