@@ -12,8 +12,8 @@ const doors: Readonly<Record<string, Door>> = {
     types: 'ClusterErrorCode FindOptions Health ManagerEvents ManagerOptions Session SessionData SessionSnapshot StoreCapabilities',
   },
   '@cluster/core/driver': {
-    values: 'Clock ClusterStoreBase count milliseconds name oneOf resolveOptions tableOf',
-    types: 'Absent Acquired Change Claim Codec Committed DriverContext Encoded Entry Found Gone ManualClock Message OptionSpec OptionSpecs '
+    values: 'behind Clock ClusterStoreBase count milliseconds name oneOf resolveOptions tableOf',
+    types: 'Absent Acquired Behind Change Claim Codec Committed DriverContext Encoded Entry Found Gone ManualClock Message OptionSpec OptionSpecs '
       + 'Removed ResolvedOptions SessionMap SessionRecord SessionTable Stamp StoreCapabilities Then Write',
   },
   '@cluster/core/inversify': { values: 'managerModule', types: '' },

@@ -62,12 +62,14 @@ export function resolveOptions<S extends OptionSpecs>(
 }
 
 const MAX_TIMER_MS = 2_147_483_647;
+/** A hundred years: for what no timer counts. */
+const MAX_LIFE_MS = 3_155_760_000_000;
 
-/** A whole number of milliseconds from `min` up, as timers can count them. */
-export function milliseconds(defaultMs: number, meaning: string, min = 0): OptionSpec<number> {
+/** A whole number of milliseconds from `min` up, as timers can count them unless `max` says otherwise. */
+export function milliseconds(defaultMs: number, meaning: string, min = 0, max = MAX_TIMER_MS): OptionSpec<number> {
   return {
-    default: defaultMs, meaning, expected: `a whole number of ms from ${min} to ${MAX_TIMER_MS}`,
-    accepts: (value) => Number.isInteger(value) && (value as number) >= min && (value as number) <= MAX_TIMER_MS,
+    default: defaultMs, meaning, expected: `a whole number of ms from ${min} to ${max}`,
+    accepts: (value) => Number.isInteger(value) && (value as number) >= min && (value as number) <= max,
   };
 }
 
@@ -107,8 +109,8 @@ export const defaultBounds = { sessions: 100_000, bytes: 268_435_456 } as const;
 /** The options of a manager; `session({...})` takes them flat. */
 export const managerOptions = {
   context: name('default', 'The application whose sessions these are. Two contexts never see each other\'s.'),
-  idleTimeoutMs: milliseconds(1_800_000, 'A session ends this long after its last use.', 1),
-  absoluteTimeoutMs: milliseconds(0, 'A session ends this long after its creation, used or not; 0: never.'),
+  idleTimeoutMs: milliseconds(1_800_000, 'A session ends this long after its last use.', 1, MAX_LIFE_MS),
+  absoluteTimeoutMs: milliseconds(0, 'A session ends this long after its creation, used or not; 0: never.', 0, MAX_LIFE_MS),
   lockTimeoutMs: milliseconds(15_000, 'How long a request waits for a session that another one has.'),
   lockHoldMs: milliseconds(30_000, 'A request that has had a session locked for this long while others wait is cut off: it can change nothing more. 0: never.'),
   onLocked: oneOf(['wait', 'error'], '`wait`: up to `lockTimeoutMs`; `error`: fail at once.'),

@@ -3,6 +3,7 @@ import type { Codec } from './codec.js';
 import type { Change, Encoded } from './drivers/session-table.js';
 import type { Turn } from './engine/turn.js';
 import { ClusterError } from './errors.js';
+import { checkOwnIdle, encodedIdle, OWN_IDLE, ownIdleTimeoutMs, type OwnIdleTimeout } from './idle-timeout.js';
 
 /** Attributes of a session. Applications add theirs: `declare module '@cluster/core' { interface SessionData { cart: string[] } }`. */
 // Empty so that applications can merge into it.
@@ -33,11 +34,21 @@ export const RESERVED_NAMES: ReadonlySet<string> = new Set([
   'then', 'constructor', '__proto__',
 ]);
 
-/** Methods that a layer above hangs onto a handle, under reserved names. */
-const FACE = Symbol.for('@cluster/core/face');
-/** Whether a record of the session exists in the store. */
-const STORED = Symbol.for('@cluster/core/stored');
-const STATE = Symbol('state');
+// Registered, so that it works across two installed copies of core.
+const STATE = Symbol.for('@cluster/core/state');
+
+/** What a layer above the manager, as that of HTTP, asks of a handle and hangs onto it. */
+export interface Behind {
+  /** Whether a record of the session exists in the store. */
+  readonly stored: boolean;
+  /** Answers the reserved names that the handle itself lacks: `session.save` is `face.save`. */
+  face: object | undefined;
+  /**
+   * In place of the manager's `idleTimeoutMs`, kept with the session as an attribute that nobody sees. `null`: explicitly none;
+   * `undefined`: nothing is said. Setting it is a change of the session; it throws `CLUSTER_BAD_OPTION`, `CLUSTER_SESSION_ENDED`.
+   */
+  ownIdleTimeoutMs: number | null | undefined;
+}
 
 const NONE: ReadonlyMap<string, Encoded> = new Map();
 
@@ -50,9 +61,9 @@ export const sizeOf = (name: string, encoded: Encoded): number =>
 const canMutate = (value: unknown) => typeof value === 'object' && value !== null;
 
 /** What stands behind a handle: the committed encodings it began with, what was read and what was changed. */
-export class SessionState {
-  [FACE]: object | undefined;
-  [STORED]: boolean;
+export class SessionState implements Behind {
+  face: object | undefined;
+  stored: boolean;
   /** Of the manager that made the handle. A field, since a WeakMap would keep every request until a full collection. */
   turn: Turn | undefined;
   /** Why the handle has ended; undefined while it goes on. */
@@ -65,16 +76,14 @@ export class SessionState {
 
   /** @param shared another handle's state, of which this one shows and changes the attributes */
   constructor(readonly id: string, readonly isNew: boolean, readonly codec: Codec, public base: ReadonlyMap<string, Encoded> = NONE, shared?: SessionState) {
-    this[STORED] = !isNew;
+    this.stored = !isNew;
     this.#values = shared === undefined ? new Map<string, unknown>() : shared.#values;
     this.#written = shared === undefined ? new Set() : shared.#written;
     this.#removed = shared === undefined ? new Set() : shared.#removed;
   }
 
-  get stored(): boolean { return this[STORED]; }
-  set stored(stored: boolean) { this[STORED] = stored; }
-
   has(name: string): boolean {
+    if (name === OWN_IDLE) return false;
     this.seen.add(name);
     return this.#values.has(name) || (this.base.has(name) && !this.#removed.has(name));
   }
@@ -95,25 +104,49 @@ export class SessionState {
     if (RESERVED_NAMES.has(name)) {
       throw new ClusterError('CLUSTER_RESERVED_NAME', `attribute '${name}': expected a name that is not reserved; choose another`);
     }
+    this.#write(name, value);
+  }
+
+  #write(name: string, value: unknown): void {
     this.seen.add(name);
     this.#values.set(name, value);
     this.#written.add(name);
     this.#removed.delete(name);
   }
 
+  /** Looking at it is no read for the check of a snapshot: whoever answers a request looks at it. */
+  get ownIdleTimeoutMs(): OwnIdleTimeout {
+    // Only the setter below puts it there.
+    if (this.#values.has(OWN_IDLE)) return this.#values.get(OWN_IDLE) as number | null;
+    return this.#removed.has(OWN_IDLE) ? undefined : ownIdleTimeoutMs(this.base);
+  }
+
+  /** @throws ClusterError CLUSTER_BAD_OPTION, CLUSTER_SESSION_ENDED */
+  set ownIdleTimeoutMs(ownMs: OwnIdleTimeout) {
+    checkOwnIdle(ownMs);
+    this.#assertOpen();
+    if (ownMs === undefined) this.#remove(OWN_IDLE);
+    else this.#write(OWN_IDLE, ownMs);
+  }
+
   remove(name: string): boolean {
     this.#assertOpen();
     const existed = this.has(name);
+    if (name !== OWN_IDLE) this.#remove(name);
+    return existed;
+  }
+
+  #remove(name: string): void {
+    this.seen.add(name);
     this.#values.delete(name);
     this.#written.delete(name);
     if (this.base.has(name)) this.#removed.add(name);
-    return existed;
   }
 
   names(): string[] {
     this.keysSeen = true;
-    const names = [...this.base.keys()].filter((name) => !this.#removed.has(name));
-    for (const name of this.#values.keys()) if (!this.base.has(name)) names.push(name);
+    const names = [...this.base.keys()].filter((name) => !this.#removed.has(name) && name !== OWN_IDLE);
+    for (const name of this.#values.keys()) if (!this.base.has(name) && name !== OWN_IDLE) names.push(name);
     return names;
   }
 
@@ -143,15 +176,16 @@ export class SessionState {
     }
     for (const name of this.#removed) if (!base.has(name)) this.#removed.delete(name);
     for (const [name, value] of this.#values) {
-      if (this.#isEncodedAs(value, base.get(name))) this.#written.delete(name);
+      if (this.#isEncodedAs(name, value, base.get(name))) this.#written.delete(name);
       // Only read here, and changed by somebody else: to be read anew.
-      else if (!this.#written.has(name) && this.#isEncodedAs(value, before.get(name))) this.#values.delete(name);
+      else if (!this.#written.has(name) && this.#isEncodedAs(name, value, before.get(name))) this.#values.delete(name);
     }
   }
 
   /** Takes over another handle's attributes, as they are now. */
   adopt(other: SessionState): void {
     for (const name of other.names()) this.write(name, other.read(name));
+    this.ownIdleTimeoutMs = other.ownIdleTimeoutMs;
   }
 
   #assertOpen(): void {
@@ -168,15 +202,16 @@ export class SessionState {
     }
   }
 
-  #isEncodedAs(value: unknown, encoded: Encoded | undefined): boolean {
+  #isEncodedAs(name: string, value: unknown, encoded: Encoded | undefined): boolean {
     try {
-      return sameEncoded(this.codec.encode(value), encoded);
+      return sameEncoded(this.#encode(name, value), encoded);
     } catch {
       return false; // the next send names it
     }
   }
 
   #encode(name: string, value: unknown): Encoded {
+    if (name === OWN_IDLE) return encodedIdle(value as number | null); // as its setter has put it
     try {
       return this.codec.encode(value);
     } catch (cause) {
@@ -200,7 +235,7 @@ function reserved(state: SessionState, name: string): unknown {
   if (name === 'id') return state.id;
   if (name === 'isNew') return state.isNew;
   if (name === '__proto__') return Object.prototype;
-  return Object.hasOwn(methods, name) ? methods[name] : state[FACE] && (Reflect.get(state[FACE], name) as unknown);
+  return Object.hasOwn(methods, name) ? methods[name] : state.face && (Reflect.get(state.face, name) as unknown);
 }
 
 const handler: ProxyHandler<SessionState> = {
@@ -239,9 +274,22 @@ const handler: ProxyHandler<SessionState> = {
 // The proxy shows the attributes of whatever T an application merged, which no type of the target can say.
 export const handleOf = (state: SessionState): Session => new Proxy(state, handler) as unknown as Session;
 
+const foreign = () => new ClusterError('CLUSTER_BAD_OPTION', 'session: expected a handle of this manager, found something else');
+
 /** @throws ClusterError CLUSTER_BAD_OPTION for anything but a handle made here */
 export function stateOf(session: Session): SessionState {
   const state: unknown = typeof session === 'object' && (session as object | null) !== null ? Reflect.get(session, STATE) : undefined;
   if (state instanceof SessionState) return state;
-  throw new ClusterError('CLUSTER_BAD_OPTION', 'session: expected a handle of this manager, found something else');
+  throw foreign();
+}
+
+/**
+ * What stands behind a handle, for layers above the manager.
+ * @throws ClusterError CLUSTER_BAD_OPTION for anything but a handle
+ */
+export function behind(session: Session): Behind {
+  // The state of a handle, of this copy of core or of another one.
+  const state = Reflect.get(session, STATE) as Behind | undefined;
+  if (state === undefined) throw foreign();
+  return state;
 }

@@ -1,4 +1,4 @@
-import { ClusterError, type Session } from '@cluster/core';
+import { ClusterError } from '@cluster/core';
 import type { CookieOptions } from './options.js';
 import type { SessionMethods } from './http-session.js';
 
@@ -12,13 +12,6 @@ export interface Actions {
   regenerate(options: unknown): Promise<void>;
   destroy(): Promise<void>;
 }
-
-/** Where core looks for the reserved names that a handle lacks. */
-export const FACE = Symbol.for('@cluster/core/face');
-const STORED = Symbol.for('@cluster/core/stored');
-
-/** Whether a record of the session exists in the store. */
-export const isStored = (session: Session): boolean => Reflect.get(session, STORED) === true;
 
 /** Answers by the promise, and by the callback where one is given. */
 function answered(work: Promise<void>, callback: unknown): Promise<void> {

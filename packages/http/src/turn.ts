@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ClusterError, type FindOptions, type Manager, type Session } from '@cluster/core';
-import type { Clock } from '@cluster/core/driver';
+import { behind, type Clock } from '@cluster/core/driver';
 import { asError } from './answer.js';
 import { accessOf, labelOf } from './access.js';
 import { hearDeparture } from './departure.js';
@@ -8,7 +8,7 @@ import type { HttpSession, SessionMethods } from './http-session.js';
 import type { Settings } from './options.js';
 import { holdBack, type Commit } from './response-gate.js';
 import type { SessionCookie } from './session-cookie.js';
-import { FACE, Face, isStored, keepOf, type Actions } from './session-methods.js';
+import { Face, keepOf, type Actions } from './session-methods.js';
 import { debug, type Warn, type WarnNotStored } from './warnings.js';
 
 /** What all requests of one `session` share. */
@@ -34,6 +34,8 @@ type Next = (error?: unknown) => void;
 const ignored = () => { /* the session is given up: what comes of it changes nothing for the request */ };
 
 const notEnded = () => new ClusterError('CLUSTER_MOVED', 'the session goes on under another id, so it was not ended; repeat the request with the present cookie');
+
+const isStored = (session: Session) => behind(session).stored;
 
 const TURN = Symbol('turn');
 
@@ -360,7 +362,7 @@ export class Turn implements Commit, Actions {
 
   /** From here on this is the handle of the request. */
   #take(session: Session): Session {
-    Reflect.set(session, FACE, new Face(this, this.site.cookieFace));
+    behind(session).face = new Face(this, this.site.cookieFace);
     this.#handle = session;
     this.#over = false;
     return session;

@@ -90,14 +90,14 @@ export class Commit {
         failure = error;
       }
       if (outcome === 'done') {
-        this.#took(held, { grant, version: base.version + 1 }, content, lifetimeMs);
+        this.#took(slot, held, { grant, version: base.version + 1 }, content, lifetimeMs);
         if (then !== 'keep' && slot.held === held) slot.letGo();
         return;
       }
       if (outcome === 'fenced') throw this.#fenced(slot, held, gone);
       const resolved = await this.#resolve(slot, held, base, deadlineMs);
       if (resolved === 'done') {
-        this.#took(held, { grant, version: base.version + 1 }, content, lifetimeMs);
+        this.#took(slot, held, { grant, version: base.version + 1 }, content, lifetimeMs);
         if (then !== 'keep') await this.#unlock(slot, held, lifetimeMs, then, deadlineMs);
         return;
       }
@@ -150,9 +150,11 @@ export class Commit {
     return 'unknown';
   }
 
-  #took(held: Held, stamp: Stamp, content: ReadonlyMap<string, Encoded>, lifetimeMs: number): void {
+  #took(slot: Slot, held: Held, stamp: Stamp, content: ReadonlyMap<string, Encoded>, lifetimeMs: number): void {
     held.copy = copyOf(stamp, content);
     held.grants.add(stamp.grant);
+    // It would bring back a longer lifetime than what was committed.
+    this.engine.touches.drop(slot.key);
     held.touchedMs = this.engine.now();
     held.lifetimeMs = lifetimeMs;
   }

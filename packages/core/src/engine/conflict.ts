@@ -1,4 +1,5 @@
 import type { Change, Encoded } from '../drivers/session-table.js';
+import { OWN_IDLE } from '../idle-timeout.js';
 import { sameEncoded } from '../session.js';
 
 /** What a snapshot request looked at: attribute names it read or wrote, and whether it looked at the set of names. */
@@ -18,8 +19,8 @@ export function touchedMeanwhile(request: Seen, present: ReadonlyMap<string, Enc
     if (!sameEncoded(request.base.get(name), present.get(name))) touched.add(name);
   }
   if (request.keysSeen) {
-    for (const name of request.base.keys()) if (!present.has(name)) touched.add(name);
-    for (const name of present.keys()) if (!request.base.has(name)) touched.add(name);
+    for (const name of request.base.keys()) if (!present.has(name) && name !== OWN_IDLE) touched.add(name);
+    for (const name of present.keys()) if (!request.base.has(name) && name !== OWN_IDLE) touched.add(name);
   }
   return [...touched];
 }

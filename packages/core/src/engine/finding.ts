@@ -176,7 +176,7 @@ export class Finding {
     if (this.lifetimes.isOver(record.ageMs)) return undefined;
     const copy = record.attributes === undefined && known !== undefined ? known : copyOf(record.stamp, record.attributes ?? new Map<string, Encoded>());
     this.#standBy(key, copy);
-    await this.lifetimes.touch(key, record);
+    await this.lifetimes.touch(key, record, copy.ownIdleMs);
     if (record.holder === undefined && engine.keeps(false)) this.#lockInBackground(key);
     return copy.attributes;
   }

@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.js';
 import type { Claim, Encoded, Stamp } from '../drivers/session-table.js';
+import { ownIdleTimeoutMs, type OwnIdleTimeout } from '../idle-timeout.js';
 import { sizeOf } from '../session.js';
 import { RequestQueue } from './request-queue.js';
 
@@ -8,6 +9,7 @@ export interface Copy {
   readonly stamp: Stamp;
   readonly attributes: ReadonlyMap<string, Encoded>;
   readonly bytes: number;
+  readonly ownIdleMs: OwnIdleTimeout;
 }
 
 /** A session whose lock this instance has. */
@@ -87,7 +89,7 @@ export class Slot {
 export const copyOf = (stamp: Stamp, attributes: ReadonlyMap<string, Encoded>): Copy => {
   let bytes = 0;
   for (const [name, encoded] of attributes) bytes += sizeOf(name, encoded);
-  return { stamp, attributes, bytes };
+  return { stamp, attributes, bytes, ownIdleMs: ownIdleTimeoutMs(attributes) };
 };
 
 interface Bounds { readonly sessions: number; readonly bytes: number }

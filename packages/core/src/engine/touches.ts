@@ -33,6 +33,9 @@ export class Touches {
     this.#cancel ??= this.engine.clock.timer(() => { this.#flushing = this.#flush(); }, Math.min(FLUSH_MS, withinMs));
   }
 
+  /** The session has been used in another way, later. */
+  drop(key: string): void { this.#due.delete(key); }
+
   /** Touches one session now, for one that is about to expire. */
   async now(key: string, lifetimeMs: number): Promise<void> {
     this.#due.delete(key);

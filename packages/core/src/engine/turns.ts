@@ -1,6 +1,7 @@
 import { applied, onTopOf, touchedMeanwhile } from './conflict.js';
 import type { Change, Encoded } from '../drivers/session-table.js';
 import { ClusterError } from '../errors.js';
+import { OWN_IDLE } from '../idle-timeout.js';
 import type { ResolvedManagerOptions } from '../options.js';
 import { handleOf, SessionState, stateOf, type Session } from '../session.js';
 import { newSessionId, shortName } from '../session-id.js';
@@ -258,8 +259,9 @@ export class Turns {
   }
 
   async #sendNew(turn: Turn, change: Change | undefined, deadlineMs: number, goesOn: boolean): Promise<void> {
-    if (change === undefined || change.set.size === 0) return;
-    const place = await this.records.create(turn.key, change.set, this.lifetimes.of(0), deadlineMs, goesOn);
+    // A time-out alone is nothing to keep.
+    if (change === undefined || change.set.size === (change.set.has(OWN_IDLE) ? 1 : 0)) return;
+    const place = await this.records.create(turn.key, change.set, this.lifetimes.ofContent(0, change.set), deadlineMs, goesOn);
     turn.state.stored = true;
     this.unknownIds.delete(turn.key);
     turn.state.rebase(change.set, false);
@@ -280,9 +282,10 @@ export class Turns {
       throw new ClusterError('CLUSTER_FENCED', `session ${shortName(turn.key)}: this instance lost the lock while the request ran; the change was not stored; retry the request`);
     }
     const { slot, held } = place;
-    if (change !== undefined) this.records.checkSize(turn.key, applied(held.copy.attributes, change));
+    const content = change && applied(held.copy.attributes, change);
+    if (content !== undefined) this.records.checkSize(turn.key, content);
     else this.lifetimes.touchLater(held, turn.key);
-    await this.engine.send(slot, held, change, this.lifetimes.ofHeld(held), deadlineMs, goesOn);
+    await this.engine.send(slot, held, change, this.lifetimes.ofHeld(held, content), deadlineMs, goesOn);
     if (goesOn) turn.state.rebase(held.copy.attributes, false);
   }
 
