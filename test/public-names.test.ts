@@ -9,7 +9,7 @@ interface Door { readonly values: string; readonly types: string }
 const doors: Readonly<Record<string, Door>> = {
   '@cluster/core': {
     values: 'ClusterError ClusterStore DistributedManager Manager MemoryStore',
-    types: 'ClusterErrorCode FindOptions Health ManagerEvents ManagerOptions Session SessionData SessionSnapshot StoreCapabilities',
+    types: 'ClusterErrorCode FindOptions Health LockHolder ManagerEvents ManagerOptions Session SessionData SessionSnapshot StoreCapabilities',
   },
   '@cluster/core/driver': {
     values: 'behind Clock ClusterStoreBase count milliseconds name oneOf resolveOptions tableOf',

@@ -27,6 +27,8 @@ export interface FindOptions {
   readonly signal?: AbortSignal;
   /** What the caller calls itself in lock errors of others, e.g. `POST /cart`. */
   readonly label?: string;
+  /** False: waits where `onLocked` says 'redirect'. Default true. */
+  readonly redirect?: boolean;
 }
 
 /**

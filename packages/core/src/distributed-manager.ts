@@ -12,7 +12,7 @@ import { UnknownIds } from './engine/unknown-ids.js';
 import { ClusterError } from './errors.js';
 import { Events, type ManagerEvents } from './events.js';
 import type { Health, Manager } from './manager.js';
-import { defaultBounds, managerOptions, resolveOptions, type ManagerOptions, type ResolvedManagerOptions } from './options.js';
+import { defaultBounds, managerOptions, originOf, resolveOptions, type ManagerOptions, type ResolvedManagerOptions } from './options.js';
 import { stateOf, type Session } from './session.js';
 import { checkSessionId, digestOf } from './session-id.js';
 
@@ -44,7 +44,7 @@ export class DistributedManager implements Manager {
     }
     this.context = this.#options.context;
     const table = tableLentBy(store) ?? new PlainTable(store, this);
-    this.#engine = new Engine(table, store.instanceId, { ...this.#options, maxInMemory: { ...defaultBounds, ...maxInMemory } }, clock, this.#events);
+    this.#engine = new Engine(table, store.instanceId, { ...this.#options, maxInMemory: { ...defaultBounds, ...maxInMemory }, publicUrl: originOf(this.#options.publicUrl) }, clock, this.#events);
     this.#unknownIds = new UnknownIds(clock);
     this.#turns = new Turns(this.#engine, this.#options, (id) => this.#keyOf(id), this.#unknownIds);
   }
@@ -156,7 +156,7 @@ export class DistributedManager implements Manager {
     const found = new Map<string, Session>();
     try {
       for (const each of [...new Set(ids)].sort()) {
-        const session = await this.findSession(each, { ...options, access: 'exclusive' });
+        const session = await this.findSession(each, { redirect: false, ...options, access: 'exclusive' });
         if (session === undefined) return undefined;
         found.set(each, session);
       }

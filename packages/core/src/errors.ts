@@ -1,6 +1,6 @@
 /** What each code means and what to do about it; the source of the table in the docs. */
 export const errorCodes = {
-  CLUSTER_LOCKED: { status: 503, meaning: 'Another request has the session and did not give it up in time.', remedy: 'Retry; shorten the request that the message names, or let it call release().' },
+  CLUSTER_LOCKED: { status: 503, meaning: 'Another request has the session and did not give it up in time.', remedy: 'Retry; shorten the request that the message and `holder` name, or let it call release().' },
   CLUSTER_CONFLICT: { status: 409, meaning: 'A snapshot request changed attributes that somebody else changed meanwhile; nothing was stored.', remedy: "Retry, use access 'exclusive' for that route, or onConflict 'merge'." },
   CLUSTER_FENCED: { status: 503, meaning: 'This instance lost the lock before the change arrived; the change was certainly not stored.', remedy: 'Retry the request.' },
   CLUSTER_UNKNOWN_OUTCOME: { status: 503, meaning: 'The store did not say whether the change was stored, and it could not be found out in time.', remedy: 'Read the session again before repeating the change.' },
@@ -19,8 +19,24 @@ export const errorCodes = {
 
 export type ClusterErrorCode = keyof typeof errorCodes;
 
+/** Who has a session that a request waits for, as far as it is known. */
+export interface LockHolder {
+  /** Undefined: the store does not say. */
+  readonly instanceId: string | undefined;
+  /** It is this instance. */
+  readonly isHere: boolean;
+  /** What the request that has it calls itself. */
+  readonly label: string | undefined;
+  /** For how long it has had it. */
+  readonly heldMs: number | undefined;
+  /** Where its instance can be reached: the `publicUrl` of that one's manager. */
+  readonly publicUrl: string | undefined;
+}
+
 interface ErrorOptions {
   readonly cause?: unknown;
+  readonly holder?: LockHolder | undefined;
+  readonly redirectTo?: string | undefined;
   /** Seconds after which a retry makes sense; default 1 for status 503. */
   readonly retryAfterS?: number;
 }
@@ -36,6 +52,10 @@ export class ClusterError extends Error {
   readonly statusCode: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly expose: boolean;
+  /** Of CLUSTER_LOCKED, where it is known: who has the session. */
+  declare readonly holder?: LockHolder;
+  /** Of CLUSTER_LOCKED where `onLocked` says 'redirect': the public address of the instance at which to repeat the request. */
+  declare readonly redirectTo?: string;
 
   constructor(code: ClusterErrorCode, message: string, options: ErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -43,6 +63,8 @@ export class ClusterError extends Error {
     this.status = this.statusCode = errorCodes[code].status;
     this.headers = this.status === 503 ? { 'Retry-After': String(options.retryAfterS ?? 1) } : {};
     this.expose = this.status < 500;
+    if (options.holder !== undefined) this.holder = options.holder;
+    if (options.redirectTo !== undefined) this.redirectTo = options.redirectTo;
   }
 
   /** True for a `ClusterError`, also one of a second installed copy of core. */

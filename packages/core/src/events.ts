@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import type { LockHolder } from './errors.js';
 
 /** What a manager reports. `session` is the first 12 digits of the id's digest, never the id. */
 export interface ManagerEvents {
@@ -8,6 +9,8 @@ export interface ManagerEvents {
   takeover: { readonly session: string; readonly from: string; readonly evidence: 'dead' | 'disconnected' | 'silence'; readonly sinceMs: number };
   /** The lock came from, or was given to, another live instance. */
   handover: { readonly session: string; readonly direction: 'in' | 'out'; readonly peer: string; readonly waitedMs: number };
+  /** A request has waited for a second, and waits on. `label`: its own; `holder.label`: of the request that has the session. Once per request. */
+  waiting: { readonly session: string; readonly label: string | undefined; readonly waitedMs: number; readonly holder: LockHolder };
   /** This instance lost its lease and goes on as a new incarnation. */
   lapsed: { readonly incarnation: string; readonly next: string; readonly held: number };
   /** A change was refused since the lock had been lost. */

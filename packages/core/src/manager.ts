@@ -42,7 +42,7 @@ export interface Manager {
   createSession(): Session;
   /**
    * The session, locked for the caller until it is sent (unless `options.access` is `snapshot`). Undefined: there is none.
-   * Rejects with `CLUSTER_LOCKED` after the wait, `CLUSTER_QUEUE_FULL`, `CLUSTER_MOVED`, `CLUSTER_UNAVAILABLE`.
+   * Rejects with `CLUSTER_LOCKED` after the wait, or before it as `onLocked` says, `CLUSTER_QUEUE_FULL`, `CLUSTER_MOVED`, `CLUSTER_UNAVAILABLE`.
    */
   findSession(id: string, options?: FindOptions): Promise<Session | undefined>;
   /**
@@ -65,7 +65,8 @@ export interface Manager {
   receive(update: SessionSnapshot): void;
   /**
    * Finds and locks, runs `work`, publishes and unlocks. Several sessions are locked in one order for all, so that two updates
-   * never wait for each other. Undefined if one of them does not exist. If `work` rejects nothing is published.
+   * never wait for each other. Undefined if one of them does not exist. If `work` rejects nothing is published. It waits where
+   * `onLocked` says 'redirect', since there is no request to send on.
    */
   update<T>(id: string | readonly string[], work: (...sessions: Session[]) => T | Promise<T>, options?: FindOptions): Promise<T | undefined>;
   on<E extends keyof ManagerEvents>(event: E, listener: (event: ManagerEvents[E]) => void): this;

@@ -2,6 +2,7 @@ import { inspect } from 'node:util';
 import { systemClock, type Clock } from './clock.js';
 import { textCodec, type Codec } from './codec.js';
 import { ClusterError } from './errors.js';
+import type { ManagerEvents } from './events.js';
 
 /** One option: its default, what it accepts (in words and as a test), and what it does. Tables in the docs are made of these. */
 export interface OptionSpec<T> {
@@ -102,6 +103,18 @@ export function name(defaultName: string | undefined, meaning: string): OptionSp
 const hasMethods = (...methods: string[]) => (value: unknown) =>
   typeof value === 'object' && value !== null && methods.every((method) => typeof Reflect.get(value, method) === 'function');
 
+export type LockAnswer = 'wait' | 'error' | 'redirect';
+export type OnLocked = LockAnswer | ((lock: ManagerEvents['waiting']) => LockAnswer);
+
+export const isLockAnswer = (value: unknown): value is LockAnswer => value === 'wait' || value === 'error' || value === 'redirect';
+
+/** The address of an instance as `scheme://host[:port]`; undefined for anything that is more or less than that. */
+export function originOf(value: unknown): string | undefined {
+  if (typeof value !== 'string' || !URL.canParse(value)) return undefined;
+  const { protocol, origin, username, password, pathname, search, hash } = new URL(value);
+  return /^https?:$/.test(protocol) && username + password + search + hash === '' && pathname === '/' ? origin : undefined;
+}
+
 interface InMemory { readonly sessions?: number; readonly bytes?: number }
 
 export const defaultBounds = { sessions: 100_000, bytes: 268_435_456 } as const;
@@ -113,7 +126,18 @@ export const managerOptions = {
   absoluteTimeoutMs: milliseconds(0, 'A session ends this long after its creation, used or not; 0: never.', 0, MAX_LIFE_MS),
   lockTimeoutMs: milliseconds(15_000, 'How long a request waits for a session that another one has.'),
   lockHoldMs: milliseconds(30_000, 'A request that has had a session locked for this long while others wait is cut off: it can change nothing more. 0: never.'),
-  onLocked: oneOf(['wait', 'error'], '`wait`: up to `lockTimeoutMs`; `error`: fail at once.'),
+  onLocked: {
+    default: 'wait', expected: "'wait', 'error', 'redirect' or a function of the lock",
+    accepts: (value) => typeof value === 'function' || isLockAnswer(value),
+    meaning: 'When another request has the session: `wait`: up to `lockTimeoutMs`; `error`: fail at once; `redirect`: wait, but go to the instance whose request has it if that names a `publicUrl`; a function answers one of these, once per request.',
+  } satisfies OptionSpec<OnLocked> as OptionSpec<OnLocked>,
+  publicUrl: {
+    default: undefined, expected: "an http or https address without path, query or credentials, like 'https://www2.example.com'",
+    accepts: (value) => value === undefined || originOf(value) !== undefined,
+    // It may have been given with credentials.
+    secret: true,
+    meaning: 'Where browsers reach this instance alone; the others redirect to it.',
+  } satisfies OptionSpec<string | undefined> as OptionSpec<string | undefined>,
   onConflict: oneOf(['merge', 'error'], 'When a snapshot request changed what somebody else changed meanwhile: `merge`: the attributes it wrote win, and an event names them; `error`: nothing is stored.'),
   affinity: oneOf(['auto', 'keep', 'release'], 'Whether an instance keeps a lock between two requests: `auto` goes by where requests arrive.'),
   leaseMs: milliseconds(10_000, 'An instance that is silent for this long loses what it holds.', 100),

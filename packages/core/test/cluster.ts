@@ -201,7 +201,7 @@ export interface Instance {
   readonly events: { readonly name: keyof ManagerEvents; readonly event: object }[];
 }
 
-const EVENTS = ['conflict', 'takeover', 'handover', 'lapsed', 'fenced', 'cutOff', 'generation', 'warning'] as const satisfies (keyof ManagerEvents)[];
+const EVENTS = ['conflict', 'takeover', 'handover', 'waiting', 'lapsed', 'fenced', 'cutOff', 'generation', 'warning'] as const satisfies (keyof ManagerEvents)[];
 
 /** Several managers over one space and one manual clock. */
 export class Cluster {

@@ -5,7 +5,7 @@ const claim = (instance: string, grant = 'g') => ({ incarnation: `${instance}.0`
 
 describe('messages', () => {
   it('come back as they were; anything else is none', () => {
-    const signal = { type: 'held', key: 'k', claim: claim('a'), heldMs: 5 } as const;
+    const signal = { type: 'held', key: 'k', claim: claim('a'), holder: 'b.0', heldMs: 5 } as const;
     expect(decodeSignal(encodeSignal(signal))).toEqual(signal);
     for (const other of ['', '{', '5', 'null', '{"type":"x"}', '{}']) expect([other, decodeSignal(other)]).toEqual([other, undefined]);
     expect(instanceOf('my.instance.0123')).toBe('my.instance');

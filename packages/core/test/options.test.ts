@@ -35,6 +35,11 @@ describe('resolveOptions', () => {
       + "mode: expected one of 'fast', 'safe', found 'quick'; wiatMs: no such option; known are url, secret, waitMs, retries, mode, owner");
   });
 
+  it('shows no public address that may have credentials in it', () => {
+    const publicUrl = 'https://ada:hunter2@www2.example.com';
+    expect(() => resolveOptions('Manager', managerOptions, { publicUrl })).toThrow(/^Manager: publicUrl: expected an http or https address .*, found a string$/);
+  });
+
   it('never shows a secret, and cuts what is long', () => {
     expect(refusal({ url: 'x', secret: 'hunter2' })).toBe('ShopStore: secret: expected 8 characters or more, found a string');
     expect(refusal({ url: 'x', mode: 'y'.repeat(10_000) }).length).toBeLessThan(150);
@@ -58,6 +63,11 @@ describe('kinds of options', () => {
     ['oneOf', oneOf(['a', 'b'], ''), ['a', 'b'], ['c', '', null, ['a']]],
     ['name', name('x', ''), ['a', 'A-z_9', 'a'.repeat(64)], ['', 'a.b', 'a b', 'ä', 'a\n', 'a'.repeat(65), 7, null]],
     ['maxInMemory', managerOptions.maxInMemory, [{}, { sessions: 1 }, { sessions: 1, bytes: 1 }], [{ sessions: 0 }, { byte: 1 }, { bytes: '1' }, null, 5]],
+    ['publicUrl', managerOptions.publicUrl,
+      ['https://www2.example.com', 'http://127.0.0.1:8080', 'https://WWW2.example.com:443/', 'http://[::1]:80'],
+      ['', 'www2.example.com', '//www2.example.com', 'ftp://www2.example.com', 'javascript:alert(1)', 'https://ada:secret@www2.example.com', 'https://ada@www2.example.com',
+        'https://www2.example.com/shop', 'https://www2.example.com/?a', 'https://www2.example.com/#a', 'https://', 7, null]],
+    ['onLocked', managerOptions.onLocked, ['wait', 'error', 'redirect', () => 'wait'], ['queue', '', null, true]],
     ['codec', managerOptions.codec, [managerOptions.codec.default], [{}, null, { encode: () => '', decode: () => '' }]],
     ['clock', managerOptions.clock, [systemClock], [{}, Date, null]],
   ])('%s accepts and refuses', (_, spec, accepted, refused) => {

@@ -4,7 +4,7 @@ import { MAX_REMOTE, RequestQueue } from '../src/engine/request-queue.js';
 const claim = (instance: string, grant = 'g') => ({ incarnation: `${instance}.0`, grant });
 
 describe('the request queue', () => {
-  const waiter = (sinceMs: number) => ({ sinceMs, isShared: false, admit: () => undefined, refuse: () => undefined });
+  const waiter = (sinceMs: number) => ({ sinceMs, isShared: false, admit: () => undefined, refuse: () => undefined, heard: () => undefined });
 
   it('puts the claims of other instances by waiting time, one per incarnation, before younger requests', () => {
     const queue = new RequestQueue();

@@ -100,7 +100,7 @@ export const isAccess = (value: unknown): value is Access => accesses.has(value)
 
 // Every key of ManagerOptions: the compiler refuses this record when one is missing.
 const managerOptionNames: Record<keyof ManagerOptions, true> = {
-  context: true, idleTimeoutMs: true, absoluteTimeoutMs: true, lockTimeoutMs: true, lockHoldMs: true, onLocked: true, onConflict: true, affinity: true,
+  context: true, idleTimeoutMs: true, absoluteTimeoutMs: true, lockTimeoutMs: true, lockHoldMs: true, onLocked: true, publicUrl: true, onConflict: true, affinity: true,
   leaseMs: true, readLeaseMs: true, storeTimeoutMs: true, maxWaiting: true, maxRecordBytes: true, maxInMemory: true, onUnreadable: true,
   codec: true, clock: true,
 };

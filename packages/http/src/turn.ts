@@ -105,7 +105,7 @@ export class Turn implements Commit, Actions {
     this.#finding = new AbortController();
     const { signal } = this.#finding;
     this.#watch();
-    return { access, label: labelOf(this.req), signal };
+    return { access, label: labelOf(this.req), signal, redirect: false };
   }
 
   #enter(next: Next): void {

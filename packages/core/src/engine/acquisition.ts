@@ -4,7 +4,9 @@ import { shortName } from '../session-id.js';
 import type { Engine } from './engine.js';
 import { encodeSignal, instanceOf } from './messages.js';
 import { copyOf, pause, type Copy, type Held, type Slot } from './ownership.js';
+import type { Patience } from './patience.js';
 import { refused } from './store-calls.js';
+import { locked } from './waiting.js';
 
 /** What a request brings along when it asks for a session. Times by the monotonic clock. */
 export interface Asking {
@@ -15,6 +17,8 @@ export interface Asking {
   readonly label?: string | undefined;
   /** It can use the session together with others of its kind. */
   readonly isShared?: boolean;
+  /** What it does about a lock; without it waits until the deadline. */
+  readonly patience?: Patience;
 }
 
 export type Gotten = Held | { readonly kind: 'absent'; readonly gone?: 'removed' | 'moved' };
@@ -36,6 +40,8 @@ interface Past {
   asked: Claim | undefined;
   takenFrom: { readonly holder: Claim; readonly evidence: Evidence } | undefined;
   failingSinceMs: number | undefined;
+  /** Why the request waits no longer, since it is known who has the session. */
+  refusal: { readonly error: unknown } | undefined;
 }
 
 type Evidence = 'dead' | 'disconnected' | 'silence';
@@ -70,10 +76,27 @@ export class Acquisition {
    * @throws ClusterError CLUSTER_LOCKED at the deadline, CLUSTER_UNAVAILABLE after storeTimeoutMs without an answer, or the abort reason
    */
   async acquire(slot: Slot, asking: Asking): Promise<Gotten> {
+    const past: Past = { from: undefined, asked: undefined, takenFrom: undefined, failingSinceMs: undefined, refusal: undefined };
+    slot.heard = () => {
+      try {
+        asking.patience?.meet(slot, asking);
+      } catch (error) {
+        past.refusal = { error };
+        slot.wakeUp();
+      }
+    };
+    try {
+      return await this.#acquire(slot, asking, past);
+    } finally {
+      slot.heard = undefined;
+    }
+  }
+
+  async #acquire(slot: Slot, asking: Asking, past: Past): Promise<Gotten> {
     const { engine } = this;
-    const past: Past = { from: undefined, asked: undefined, takenFrom: undefined, failingSinceMs: undefined };
     for (let round = 0; ; round += 1) {
       engine.assertRunning();
+      if (past.refusal !== undefined) throw past.refusal.error;
       await this.#leaseMade(slot, asking);
       const claim = this.#claim(slot);
       const have = slot.standby;
@@ -112,21 +135,27 @@ export class Acquisition {
     if (this.engine.lease.owns(holder.incarnation)) {
       past.from = holder.grant;
       if (round < OWN_ROUNDS) return;
-      if (isLate) throw this.#locked(slot, holder, asking);
+      if (isLate) throw locked(this.engine, slot, asking);
       await this.#pause(slot, round, asking);
       return;
     }
+    // Whoever may go elsewhere asks first, and takes no place in the holder's queue that it would leave at once.
+    const onlyAsks = asking.patience?.isOpen === true && past.asked?.grant !== holder.grant;
     past.asked = holder;
     slot.queue.dropRemotes((other) => other.grant === holder.grant);
-    if (isLate) throw this.#locked(slot, holder, asking);
-    const evidence = holder.incarnation === '' ? undefined : await this.#dispossess(slot, holder, claim, asking);
+    if (slot.holder?.claim.grant !== holder.grant) slot.holder = { claim: holder, says: undefined, isBusy: false };
+    if (isLate) throw locked(this.engine, slot, asking);
+    // An idle one would have given it on by now.
+    if (round > 0) slot.holderIsBusy();
+    if (past.refusal !== undefined) throw past.refusal.error;
+    const evidence = holder.incarnation === '' ? undefined : await this.#dispossess(slot, holder, claim, asking, onlyAsks);
     if (evidence !== undefined) {
       slot.queue.dropRemotes((other) => other.incarnation === holder.incarnation);
       past.takenFrom = { holder, evidence };
       past.from = holder.grant;
       return;
     }
-    if (this.engine.now() >= asking.deadlineMs) throw this.#locked(slot, holder, asking);
+    if (this.engine.now() >= asking.deadlineMs) throw locked(this.engine, slot, asking);
     await this.#pause(slot, round, asking, holder.incarnation);
   }
 
@@ -140,8 +169,10 @@ export class Acquisition {
     };
     slot.standby = undefined;
     slot.claim = undefined;
-    slot.holderSays = undefined;
+    slot.holder = undefined;
     slot.isWoken = false;
+    slot.busySinceMs = now;
+    slot.queue.hear();
     return slot.held;
   }
 
@@ -180,9 +211,9 @@ export class Acquisition {
   }
 
   /** Asks the holder for the session; resolves to the evidence on which its lease was ended, if it was. */
-  async #dispossess(slot: Slot, holder: Claim, claim: Claim, asking: Asking): Promise<Evidence | undefined> {
+  async #dispossess(slot: Slot, holder: Claim, claim: Claim, asking: Asking, onlyAsks: boolean): Promise<Evidence | undefined> {
     if (this.#ended.has(holder.incarnation)) return 'silence';
-    const revoke = encodeSignal({ type: 'revoke', key: slot.key, holder, claim, waitedMs: this.engine.now() - asking.arrivedMs });
+    const revoke = encodeSignal({ type: 'revoke', key: slot.key, holder, claim, waitedMs: this.engine.now() - asking.arrivedMs, ...(onlyAsks ? { onlyAsks } : {}) });
     const untilMs = this.#untilMs(asking);
     const evidence = await this.tell(holder.incarnation, revoke, asking.signal, untilMs);
     return await this.lapsed(holder.incarnation, evidence, untilMs) ? evidence : undefined;
@@ -217,15 +248,6 @@ export class Acquisition {
     const ms = Math.min(polled * spread, dueMs, Math.max(0, asking.deadlineMs - engine.now()));
     await pause(engine.clock, ms, slot, asking.signal);
     asking.signal?.throwIfAborted();
-  }
-
-  #locked(slot: Slot, holder: Claim, asking: Asking): ClusterError {
-    const who = holder.incarnation === '' ? 'another instance' : `instance ${holder.incarnation}`;
-    const label = slot.holderSays?.label === undefined ? '' : ` for '${slot.holderSays.label}'`;
-    const since = slot.holderSays === undefined ? '' : ` since ${Math.round(slot.holderSays.heldMs)} ms`;
-    return new ClusterError('CLUSTER_LOCKED',
-      `session ${shortName(slot.key)} is locked by ${who}${label}${since}; waited ${Math.round(this.engine.now() - asking.arrivedMs)} ms; `
-      + 'retry, or let the request that has it end or release it earlier');
   }
 
   #report(slot: Slot, asking: Asking, { asked, takenFrom }: Past): void {

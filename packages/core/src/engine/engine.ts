@@ -26,6 +26,7 @@ export interface EngineSettings {
   readonly maxWaiting: number;
   readonly maxInMemory: { readonly sessions: number; readonly bytes: number };
   readonly affinity: 'auto' | 'keep' | 'release';
+  readonly publicUrl?: string | undefined;
 }
 
 /** What the lock becomes when nothing is written that says otherwise: the lifetime and last use stay as they are. */
@@ -169,7 +170,7 @@ export class Engine {
     if (slot.queue.localCount >= this.settings.maxWaiting) {
       throw new ClusterError('CLUSTER_QUEUE_FULL', `session ${shortName(slot.key)}: ${slot.queue.localCount} requests wait for it on this instance already; retry later`);
     }
-    await waitForTurn(this.clock, slot, asking, () => { this.holdLimit.watch(slot); });
+    await waitForTurn(this, slot, asking);
     // Else it was let in to those who share the session.
     if (slot.user === undefined) this.occupy(slot, asking.label);
   }
@@ -177,6 +178,7 @@ export class Engine {
   /** Gives the slot to whoever is next: the oldest request here, or the instance that waited longer. */
   leave(slot: Slot): void {
     slot.busy = false;
+    slot.isGivenOn = false;
     slot.label = undefined;
     slot.user = undefined;
     if (this.handOverIfDue(slot)) return;
@@ -188,6 +190,7 @@ export class Engine {
     }
     if (slot.claim !== undefined && isPlainTable(this.calls.table)) this.calls.table.giveUp(slot.key, slot.claim.grant);
     slot.claim = undefined;
+    slot.holder = undefined;
     if (slot.held !== undefined && !this.keeps(slot.held.fromPeer)) {
       void this.#giveBack(slot);
       return;
@@ -202,6 +205,7 @@ export class Engine {
   handOverIfDue(slot: Slot): boolean {
     if (slot.busy || slot.held === undefined || slot.queue.dueRemote === undefined) return false;
     this.occupy(slot, undefined);
+    slot.isGivenOn = true;
     void this.#finish(slot, slot.held);
     return true;
   }
@@ -282,6 +286,7 @@ export class Engine {
     const { held } = slot;
     if (held === undefined || slot.busy) return;
     this.occupy(slot, undefined);
+    slot.isGivenOn = true;
     // What the store lost in a rollback is written back first.
     const isMine = !held.suspect || await this.#commit.regrant(slot, held, AS_IT_IS_MS, this.now() + this.settings.storeTimeoutMs).catch(() => false);
     if (isMine) await this.#commit.publish(slot, held, undefined, AS_IT_IS_MS, 'release', this.now());

@@ -7,6 +7,7 @@ import { unavailable, type Asking } from './acquisition.js';
 import type { Engine } from './engine.js';
 import type { Lifetimes } from './lifetimes.js';
 import { copyOf, type Copy, type Held, type Slot } from './ownership.js';
+import { Patience } from './patience.js';
 import { PlainTable } from './plain-table.js';
 import type { Place, Records } from './records.js';
 import { Sharing } from './sharing.js';
@@ -21,10 +22,11 @@ export class Finding {
     private readonly records: Records, private readonly unknownIds: UnknownIds,
   ) {}
 
-  asking(options: FindOptions): Asking {
+  asking(options: FindOptions, onLocked = this.options.onLocked): Asking {
     const arrivedMs = this.engine.now();
-    const waitMs = options.waitMs ?? (this.options.onLocked === 'error' ? 0 : this.options.lockTimeoutMs);
-    return { arrivedMs, deadlineMs: arrivedMs + waitMs, signal: options.signal, label: options.label, isShared: options.access === 'shared' };
+    const waitMs = options.waitMs ?? (onLocked === 'error' ? 0 : this.options.lockTimeoutMs);
+    const patience = new Patience(this.engine, onLocked, options.redirect !== false);
+    return { arrivedMs, deadlineMs: arrivedMs + waitMs, signal: options.signal, label: options.label, isShared: options.access === 'shared', patience };
   }
 
   /** When the end of a request, from now on, must have an answer. */
@@ -208,7 +210,7 @@ export class Finding {
   #lockInBackground(key: string): void {
     const slot = this.engine.slots.get(key);
     if (slot !== undefined && !this.engine.isFree(slot)) return;
-    this.lock(key, this.asking({ waitMs: 0 })).then((place) => place && this.#giveOn(place)).catch((cause: unknown) => {
+    this.lock(key, this.asking({ waitMs: 0 }, 'wait')).then((place) => place && this.#giveOn(place)).catch((cause: unknown) => {
       if (ClusterError.is(cause, 'CLUSTER_LOCKED') || ClusterError.is(cause, 'CLUSTER_MOVED')) return;
       this.engine.events.emit('warning', { message: `session ${shortName(key)} could not be acquired ahead of its next request`, cause });
     });

@@ -2,10 +2,13 @@ import type { Claim, Message } from '../drivers/session-table.js';
 
 /** What instances tell each other. Every one is a hint that may be lost; durations travel, never times. */
 export type Signal =
-  /** Please give this session on: `holder` is who the store names, `claim` who asks. */
-  | { readonly type: 'revoke'; readonly key: string; readonly holder: Claim; readonly claim: Claim; readonly waitedMs: number }
-  /** The answer to a revoke: who is using it. */
-  | { readonly type: 'held'; readonly key: string; readonly claim: Claim; readonly label?: string; readonly heldMs: number }
+  /**
+   * Please give this session on: `holder` is who the store names, `claim` who asks. `onlyAsks`: if it is in use, take no place
+   * in its queue, since the request may go elsewhere.
+   */
+  | { readonly type: 'revoke'; readonly key: string; readonly holder: Claim; readonly claim: Claim; readonly waitedMs: number; readonly onlyAsks?: true }
+  /** The answer to a revoke: who is using it, on the incarnation `holder`, which browsers reach at `publicUrl`. */
+  | { readonly type: 'held'; readonly key: string; readonly claim: Claim; readonly holder: string; readonly label?: string; readonly heldMs: number; readonly publicUrl?: string }
   /** The session was committed on to `claim`; `queue` are the others that wait for it. */
   | { readonly type: 'handover'; readonly key: string; readonly claim: Claim; readonly queue: readonly (readonly [claim: Claim, waitedMs: number])[] }
   /** The session was removed by force; drop it and confirm to `from`. */

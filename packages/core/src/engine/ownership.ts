@@ -31,12 +31,21 @@ export interface Held {
 
 /** Who uses a session: one turn, or those that share it. */
 export interface User {
-  /** Since when it has the lock. */
+  /** What it calls itself, and since when it has the lock. */
+  readonly label: string | undefined;
   readonly sinceMs: number;
   /** The session has been removed under it. */
   removed(): void;
   /** It has had the lock since before that time, and others wait. */
   cutOff(beforeMs: number): void;
+}
+
+/** A holder's answer to a revoke. Times by the monotonic clock of this instance. */
+interface HolderSays {
+  readonly label: string | undefined;
+  readonly sinceMs: number;
+  readonly heardMs: number;
+  readonly publicUrl: string | undefined;
 }
 
 /** What this instance knows of one session, and who on it uses the session. One user at a time: `busy`. */
@@ -52,8 +61,12 @@ export class Slot {
   /** Who uses it, for the lock errors of others, and since when. */
   label: string | undefined;
   busySinceMs = 0;
-  /** What the present holder answered to the last revoke. */
-  holderSays: { readonly label: string | undefined; readonly heldMs: number } | undefined;
+  /** It is being given on, or back: no request uses it. */
+  isGivenOn = false;
+  /** Who has the lock that a request here waits for, what it answered to the last revoke, and whether it had time to give an idle session on. */
+  holder: { readonly claim: Claim; says: HolderSays | undefined; isBusy: boolean } | undefined;
+  /** Tells the one that waits for the store's lock. */
+  heard: (() => void) | undefined;
   /** Ends the pause of the request that waits for the store's lock. */
   wake: (() => void) | undefined;
   /** Undefined while the engine itself works on it, or a request waits for the store. */
@@ -68,6 +81,13 @@ export class Slot {
   wakeUp(): void {
     if (this.wake === undefined) this.isWoken = true;
     else this.wake();
+  }
+
+  /** Tells the requests here that they wait for one that has the session elsewhere. */
+  holderIsBusy(): void {
+    if (this.holder !== undefined) this.holder.isBusy = true;
+    this.heard?.();
+    this.queue.hear();
   }
 
   get isIdle(): boolean { return !this.busy && this.queue.isEmpty && this.claim === undefined; }

@@ -9,6 +9,8 @@ export interface LocalWaiter {
   readonly admit: () => void;
   /** It is to wait no longer. */
   readonly refuse: (error: unknown) => void;
+  /** It may have become known who has the session. */
+  readonly heard: () => void;
 }
 
 /** Another instance that asked for the session. */
@@ -72,6 +74,10 @@ export class RequestQueue {
 
   refuseAll(error: unknown): void {
     for (const waiter of [...this.#local]) waiter.refuse(error);
+  }
+
+  hear(): void {
+    if (this.#local.length > 0) for (const waiter of [...this.#local]) waiter.heard();
   }
 
   takeLocal(): LocalWaiter | undefined { return this.#local.shift(); }

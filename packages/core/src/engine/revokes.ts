@@ -1,7 +1,10 @@
 import type { Clock } from '../clock.js';
 import type { Claim, Message } from '../drivers/session-table.js';
 import type { Engine } from './engine.js';
+import { originOf } from '../options.js';
 import { decodeSignal, encodeHandover, encodeSignal, instanceOf, type Signal } from './messages.js';
+import type { Slot } from './ownership.js';
+import { useOf } from './waiting.js';
 
 const CONFIRM_AGAIN_MS = 50;
 // Of what a request calls itself, so that a message stays small.
@@ -56,7 +59,7 @@ export class Revokes {
     switch (signal.type) {
       case 'revoke': this.#revoke(signal); break;
       case 'handover': this.#handover(signal); break;
-      case 'held': this.#held(signal); break;
+      case 'held': this.#heard(signal); break;
       case 'removed': this.#removed(signal); break;
       case 'confirmed': for (const confirmation of this.#awaited.get(signal.holder.grant) ?? []) confirmation.arrive(); break;
       case 'not-me': this.engine.acquisition.notMe(signal.incarnation); break;
@@ -86,7 +89,7 @@ export class Revokes {
     }
   }
 
-  #revoke({ key, holder, claim, waitedMs }: Extract<Signal, { type: 'revoke' }>): void {
+  #revoke({ key, holder, claim, waitedMs, onlyAsks }: Extract<Signal, { type: 'revoke' }>): void {
     const { engine } = this;
     if (!this.#isPresent(holder.incarnation, claim.incarnation)) return;
     const slot = engine.slots.get(key);
@@ -95,11 +98,22 @@ export class Revokes {
       return;
     }
     if (engine.acquisition.hasEnded(claim.incarnation)) return;
-    slot.queue.addRemote(claim, engine.now() - waitedMs, engine.now());
-    if (engine.handOverIfDue(slot)) return;
-    engine.holdLimit.watch(slot);
-    const heldMs = Math.round(engine.now() - slot.busySinceMs);
-    this.#tell(claim.incarnation, encodeSignal({ type: 'held', key, claim, heldMs, ...(slot.label === undefined ? {} : { label: slot.label.slice(0, MAX_LABEL) }) }));
+    const inUse = slot.busy && !slot.isGivenOn;
+    if (onlyAsks !== true || !inUse) {
+      slot.queue.addRemote(claim, engine.now() - waitedMs, engine.now());
+      if (engine.handOverIfDue(slot)) return;
+      engine.holdLimit.watch(slot);
+    }
+    if (inUse) this.#tell(claim.incarnation, this.#held(slot, holder.incarnation, claim));
+  }
+
+  #held(slot: Slot, holder: string, claim: Claim): Message {
+    const { publicUrl } = this.engine.settings;
+    const { label, heldMs } = useOf(slot, this.engine.now());
+    return encodeSignal({
+      type: 'held', key: slot.key, claim, holder, heldMs,
+      ...(label === undefined ? {} : { label: label.slice(0, MAX_LABEL) }), ...(publicUrl === undefined ? {} : { publicUrl }),
+    });
   }
 
   #handover({ key, claim, queue }: Extract<Signal, { type: 'handover' }>): void {
@@ -129,9 +143,13 @@ export class Revokes {
     });
   }
 
-  #held({ key, claim, label, heldMs }: Extract<Signal, { type: 'held' }>): void {
+  #heard({ key, claim, holder, label, heldMs, publicUrl }: Extract<Signal, { type: 'held' }>): void {
     const slot = this.engine.slots.get(key);
-    if (slot?.claim?.grant === claim.grant) slot.holderSays = { label, heldMs };
+    if (slot?.claim?.grant !== claim.grant || slot.holder?.claim.incarnation !== holder) return;
+    const now = this.engine.now();
+    // Requests are sent to this address: whatever else a message may hold is none.
+    slot.holder.says = { label, sinceMs: now - heldMs, heardMs: now, publicUrl: originOf(publicUrl) };
+    slot.holderIsBusy();
   }
 
   #removed({ key, holder, from }: Extract<Signal, { type: 'removed' }>): void {

@@ -25,6 +25,8 @@ export class Sharing implements User {
     return oldest?.sinceMs ?? Infinity;
   }
 
+  get label(): string | undefined { return this.first?.label; }
+
   /** Whether a request may join; the last one that publishes closes the object. */
   get isOpen(): boolean { return !this.#isClosing && this.place.slot.held === this.place.held; }
 

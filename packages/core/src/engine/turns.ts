@@ -237,7 +237,7 @@ export class Turns {
 
   /** Makes a snapshot turn exclusive, if what it saw is still so; see onConflict. Resolves to its change, undefined if the session is gone. */
   async promote(turn: Turn, change: Change | undefined): Promise<{ readonly change: Change | undefined } | undefined> {
-    const place = await this.finding.lock(turn.key, this.finding.asking({ waitMs: this.options.lockTimeoutMs, ...(turn.label === undefined ? {} : { label: turn.label }) }))
+    const place = await this.finding.lock(turn.key, this.finding.asking(turn.label === undefined ? {} : { label: turn.label }, 'wait'))
       .catch((error: unknown) => { if (!ClusterError.is(error, 'CLUSTER_MOVED')) throw error; });
     const session = shortName(turn.key);
     const attributes = change === undefined ? [] : [...change.set.keys(), ...change.remove];

@@ -1,32 +1,75 @@
-import type { Clock } from '../clock.js';
-import { ClusterError } from '../errors.js';
+import { ClusterError, type LockHolder } from '../errors.js';
 import { shortName } from '../session-id.js';
 import type { Asking } from './acquisition.js';
+import type { Engine } from './engine.js';
+import { instanceOf } from './messages.js';
 import type { Slot } from './ownership.js';
 import type { LocalWaiter } from './request-queue.js';
 
+/** A wait that lasts longer is told. */
+export const LONG_WAIT_MS = 1_000;
+// Whoever waits asks the holder again every 200 ms. One that has been silent for longer may be dead: nobody is sent there.
+const STILL_THERE_MS = 1_000;
+
+/** Who uses the session of a slot on this instance, and for how long. */
+export function useOf({ user, label, busySinceMs }: Slot, now: number): { readonly label: string | undefined; readonly heldMs: number } {
+  return { label: user === undefined ? label : user.label, heldMs: Math.max(0, Math.round(now - (user?.sinceMs ?? busySinceMs))) };
+}
+
+/** Who has the session of a slot for which requests wait; undefined: nobody, or this instance does not know it yet. */
+export function holderOf(engine: Engine, slot: Slot): LockHolder | undefined {
+  const now = engine.now();
+  if (slot.held !== undefined) {
+    if (!slot.busy || slot.isGivenOn) return undefined;
+    return { instanceId: engine.instanceId, isHere: true, ...useOf(slot, now), publicUrl: engine.settings.publicUrl };
+  }
+  if (slot.holder === undefined) return undefined;
+  const { claim, says } = slot.holder;
+  return {
+    instanceId: claim.incarnation === '' ? undefined : instanceOf(claim.incarnation), isHere: false,
+    label: says?.label, heldMs: says === undefined ? undefined : Math.round(now - says.sinceMs),
+    publicUrl: says !== undefined && now - says.heardMs < STILL_THERE_MS ? says.publicUrl : undefined,
+  };
+}
+
+/** The error of a request that waits no longer, or goes to another instance. */
+export function locked(engine: Engine, slot: Slot, asking: Asking, redirectTo?: string): ClusterError {
+  const holder = holderOf(engine, slot);
+  const incarnation = slot.holder?.claim.incarnation ?? '';
+  const { isHere, label, heldMs } = holder ?? { isHere: true, label: slot.label, heldMs: undefined };
+  const who = isHere
+    ? `in use by ${label === undefined ? 'another request' : `'${label}'`} on this instance`
+    : `locked by ${incarnation === '' ? 'another instance' : `instance ${incarnation}`}${label === undefined ? '' : ` for '${label}'`}`;
+  return new ClusterError('CLUSTER_LOCKED',
+    `session ${shortName(slot.key)} is ${who}${heldMs === undefined ? '' : ` since ${heldMs} ms`}; waited ${Math.round(engine.now() - asking.arrivedMs)} ms; `
+    + (redirectTo === undefined ? 'retry, or let the request that has it end or release it earlier' : `repeat the request at ${redirectTo}`),
+    { holder, redirectTo });
+}
+
 /**
- * Takes a place in the queue of a slot that is in use, until it is given on; `waits` is called once it has it.
- * @throws ClusterError CLUSTER_LOCKED at the deadline, CLUSTER_STOPPED; or the abort reason
+ * Takes a place in the queue of a slot that is in use, until it is given on.
+ * @throws ClusterError CLUSTER_LOCKED at the deadline or as `onLocked` says, CLUSTER_STOPPED; or the abort reason
  */
-export async function waitForTurn(clock: Clock, slot: Slot, asking: Asking, waits: () => void): Promise<void> {
-  if (asking.deadlineMs <= clock.monotonicMs()) throw lockedHere(clock, slot, asking);
+export async function waitForTurn(engine: Engine, slot: Slot, asking: Asking): Promise<void> {
+  if (asking.deadlineMs <= engine.now()) throw locked(engine, slot, asking);
+  asking.patience?.meet(slot, asking);
   await new Promise<void>((resolve, reject) => {
+    let cancel = () => { /* set below */ };
     const finish = () => { cancel(); asking.signal?.removeEventListener('abort', aborted); };
     const refuse = (error: unknown) => { finish(); slot.queue.drop(waiter); reject(error); };
     const aborted = () => { refuse(asking.signal?.reason); };
-    const waiter: LocalWaiter = { sinceMs: asking.arrivedMs, isShared: asking.isShared === true, admit: () => { finish(); resolve(); }, refuse };
-    const cancel = clock.timer(() => { refuse(lockedHere(clock, slot, asking)); }, asking.deadlineMs - clock.monotonicMs(), true);
+    const heard = () => { try { asking.patience?.meet(slot, asking); } catch (error) { refuse(error); } };
+    const waiter: LocalWaiter = { sinceMs: asking.arrivedMs, isShared: asking.isShared === true, admit: () => { finish(); resolve(); }, refuse, heard };
+    const waitOn = (ms: number) => {
+      cancel = engine.clock.timer(() => {
+        if (engine.now() >= asking.deadlineMs) { refuse(locked(engine, slot, asking)); return; }
+        waitOn(LONG_WAIT_MS);
+        heard();
+      }, Math.min(ms, asking.deadlineMs - engine.now()), true);
+    };
+    waitOn(asking.arrivedMs + LONG_WAIT_MS - engine.now());
     asking.signal?.addEventListener('abort', aborted, { once: true });
     slot.queue.add(waiter);
-    waits();
+    engine.holdLimit.watch(slot);
   });
-}
-
-function lockedHere(clock: Clock, slot: Slot, asking: Asking): ClusterError {
-  const now = clock.monotonicMs();
-  const who = slot.label === undefined ? 'another request' : `'${slot.label}'`;
-  return new ClusterError('CLUSTER_LOCKED',
-    `session ${shortName(slot.key)} is in use by ${who} on this instance since ${Math.round(now - slot.busySinceMs)} ms; `
-    + `waited ${Math.round(now - asking.arrivedMs)} ms; retry, or let that request end or release it earlier`);
 }
