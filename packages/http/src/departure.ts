@@ -36,3 +36,14 @@ export function hearDeparture(req: IncomingMessage, res: ServerResponse, waiter:
     waiter.left();
   });
 }
+
+// Making a controller costs more than finding a held session does, and it is hardly ever needed.
+const spare: AbortController[] = [];
+const MOST_SPARE = 64;
+
+export const spareController = (): AbortController => spare.pop() ?? new AbortController();
+
+/** For a later request, unless it has been used. */
+export function takeBack(controller: AbortController | undefined): void {
+  if (controller?.signal.aborted === false && spare.length < MOST_SPARE) spare.push(controller);
+}

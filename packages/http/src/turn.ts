@@ -3,7 +3,7 @@ import { ClusterError, type FindOptions, type Manager, type Session } from '@clu
 import { behind, type Clock } from '@cluster/core/driver';
 import { asError } from './answer.js';
 import { accessOf, labelOf } from './access.js';
-import { hearDeparture } from './departure.js';
+import { hearDeparture, spareController, takeBack } from './departure.js';
 import type { HttpSession, SessionMethods } from './http-session.js';
 import type { Settings } from './options.js';
 import { holdBack, type Commit } from './response-gate.js';
@@ -102,10 +102,9 @@ export class Turn implements Commit, Actions {
 
   /** A client that leaves gives its place in the queue up, and the lock; a snapshot has neither. */
   #queued(access: 'exclusive' | 'shared'): FindOptions {
-    this.#finding = new AbortController();
-    const { signal } = this.#finding;
+    this.#finding = spareController();
     this.#watch();
-    return { access, label: labelOf(this.req), signal, redirect: false };
+    return { access, label: labelOf(this.req), signal: this.#finding.signal, redirect: false };
   }
 
   #enter(next: Next): void {
@@ -115,8 +114,10 @@ export class Turn implements Commit, Actions {
     next();
   }
 
+  #looked(): void { takeBack(this.#finding); this.#finding = undefined; }
+
   #found(session: Session | undefined, sentS: number | undefined): boolean {
-    this.#finding = undefined;
+    this.#looked();
     if (session === undefined) {
       debug('%s: the id in the cookie is unknown or has expired', this.req.method);
       return !this.#left;
@@ -133,6 +134,7 @@ export class Turn implements Commit, Actions {
 
   /** True if the request goes on without its session. */
   #lost(error: unknown): boolean {
+    this.#looked();
     if (ClusterError.is(error, 'CLUSTER_MOVED')) this.#detached = 'MOVED';
     else if (this.site.onStoreError === 'anonymous' && (ClusterError.is(error, 'CLUSTER_UNAVAILABLE') || ClusterError.is(error, 'CLUSTER_UNKNOWN_OUTCOME'))) this.#detached = 'STORE_DOWN';
     debug('%s: no session: %s', this.req.method, this.#detached ?? 'error');
