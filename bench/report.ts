@@ -1,8 +1,69 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { availableParallelism, cpus, loadavg } from 'node:os';
+import { join } from 'node:path';
+
 const sorted = (values: readonly number[]) => [...values].sort((a, b) => a - b);
 const at = (values: readonly number[], share: number) => sorted(values)[Math.min(values.length - 1, Math.floor(values.length * share))] ?? NaN;
 
 export const median = (values: readonly number[]): number => at(values, 0.5);
 
 /** The middle half and the extremes, as text. */
-export const spread = (values: readonly number[]): string =>
-  `(quartiles ${at(values, 0.25).toFixed(1)} to ${at(values, 0.75).toFixed(1)}, extremes ${at(values, 0).toFixed(1)} to ${at(values, 1).toFixed(1)})`;
+export const spread = (values: readonly number[], digits = 1): string =>
+  `(quartiles ${at(values, 0.25).toFixed(digits)} to ${at(values, 0.75).toFixed(digits)}, extremes ${at(values, 0).toFixed(digits)} to ${at(values, 1).toFixed(digits)})`;
+
+const page = join(import.meta.dirname, '..', 'docs', 'benchmarks.md');
+
+/** Which sources are measured: the commit, and whether they differ from it. */
+function revision(): string {
+  try {
+    const git = (...args: string[]) => execFileSync('git', args, { cwd: import.meta.dirname, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+    return `${git('rev-parse', '--short', 'HEAD')}${git('status', '--porcelain', '--', ':!docs/benchmarks.md', '../packages', '.') === '' ? '' : ' with changes'}`;
+  } catch {
+    return 'unknown';
+  }
+}
+
+/** What one command of the bench found: printed as it comes, and put into docs/benchmarks.md with `--write`. */
+export class Report {
+  readonly #lines: string[] = [];
+  #met = true;
+
+  constructor(private readonly command: string, rounds: string) {
+    this.line(`commit ${revision()}, Node.js ${process.version}, ${cpus()[0]?.model ?? 'unknown CPU'}, ${availableParallelism()} cores, `
+      + `load average at the start ${(loadavg()[0] ?? 0).toFixed(2)}`);
+    this.line(rounds);
+  }
+
+  /** Whether every bound was met. */
+  get met(): boolean { return this.#met; }
+
+  line(text = ''): void {
+    this.#lines.push(text);
+    console.log(text);
+  }
+
+  table(head: readonly string[], rows: readonly (readonly string[])[]): void {
+    this.line();
+    this.line(`| ${head.join(' | ')} |`);
+    this.line(`|${head.map((_, index) => (index === 0 ? '---|' : '--:|')).join('')}`);
+    for (const row of rows) this.line(`| ${row.join(' | ')} |`);
+    this.line();
+  }
+
+  /** A promised bound, as text; a missed one fails the command. */
+  bound(value: number, most: number, digits = 1): string {
+    const met = value <= most;
+    this.#met &&= met;
+    return `≤ ${most.toFixed(digits)}: ${met ? 'met' : 'MISSED'}`;
+  }
+
+  /** Puts the lines between the marks of this command in docs/benchmarks.md. */
+  write(): void {
+    const text = readFileSync(page, 'utf8');
+    const [begin, end] = [`<!-- ${this.command} -->`, `<!-- /${this.command} -->`];
+    const [from, to] = [text.indexOf(begin), text.indexOf(end)];
+    if (from < 0 || to < from) throw new Error(`docs/benchmarks.md: expected the marks ${begin} and ${end}`);
+    writeFileSync(page, `${text.slice(0, from + begin.length)}\n${this.#lines.join('\n').trim()}\n${text.slice(to)}`);
+  }
+}

@@ -1,15 +1,17 @@
-// npm run bench -- NAME: runs one of the loads below and prints its table.
+// npm run bench -- NAME [ROUNDS] [--write]: runs one of the loads below and prints its table; --write puts it into docs/benchmarks.md.
 import { contended } from './loads/contended.js';
 import { core } from './loads/core.js';
+import { http } from './loads/http.js';
 import { page } from './loads/page.js';
 
-const loads: Readonly<Record<string, (args: readonly string[]) => Promise<boolean>>> = { contended, core, page };
+const loads: Readonly<Record<string, (args: readonly string[], writes: boolean) => Promise<boolean>>> = { contended, core, http, page };
 
-const [name = '', ...args] = process.argv.slice(2);
+const [name = '', ...rest] = process.argv.slice(2);
+const args = rest.filter((arg) => arg !== '--write');
 const load = loads[name];
 if (load === undefined) {
   console.error(`expected one of ${Object.keys(loads).join(', ')}, found '${name}'`);
   process.exitCode = 1;
-} else if (!await load(args)) {
+} else if (!await load(args, args.length < rest.length)) {
   process.exitCode = 1;
 }

@@ -1,0 +1,92 @@
+import { Application } from '../http/application.js';
+import type { Kind } from '../http/applications.js';
+import { median, Report, spread } from '../report.js';
+
+const ROUNDS = 15;
+const WARM = 3;
+const REQUESTS = 4_000;
+
+interface Cell { readonly name: string; readonly kind: Kind; readonly method: 'GET' | 'POST'; readonly path: string; readonly cookie: boolean; readonly over: string | undefined; readonly most?: number }
+
+const cell = (name: string, kind: Kind, method: 'GET' | 'POST', over?: string, most?: number, { path = '/', cookie = over !== undefined } = {}): Cell =>
+  ({ name, kind, method, path, cookie, over, ...(most === undefined ? {} : { most }) });
+
+const NODE: readonly Cell[] = [
+  cell('bare GET', 'node', 'GET'),
+  cell('bare POST', 'node', 'POST'),
+  cell('no cookie, not looked at', 'node-held', 'GET', 'bare GET', undefined, { path: '/untouched', cookie: false }),
+  cell('cookie, not looked at', 'node-held', 'GET', 'bare GET', undefined, { path: '/untouched' }),
+  cell('read, held', 'node-held', 'GET', 'bare GET', 15),
+  cell('write, held', 'node-held', 'POST', 'bare POST', 25),
+  cell('read, released', 'node-released', 'GET', 'bare GET'),
+  cell('write, released', 'node-released', 'POST', 'bare POST'),
+];
+
+const EXPRESS: readonly Cell[] = [
+  cell('bare GET on Express', 'express', 'GET'),
+  cell('bare POST on Express', 'express', 'POST'),
+  cell('express-session, read', 'express-session', 'GET', 'bare GET on Express'),
+  cell('express-session, write', 'express-session', 'POST', 'bare POST on Express'),
+  cell('cluster, signed cookie, held, read', 'express-held-signed', 'GET', 'bare GET on Express'),
+  cell('cluster, signed cookie, held, write', 'express-held-signed', 'POST', 'bare POST on Express'),
+  cell('cluster, defaults, held, read', 'express-held', 'GET', 'bare GET on Express'),
+  cell('cluster, defaults, held, write', 'express-held', 'POST', 'bare POST on Express'),
+];
+
+/** The same cells in every round, so that what disturbs the machine disturbs all of them. */
+async function rounds(cells: readonly Cell[], count: number): Promise<Map<string, number[]>> {
+  const taken = new Map<string, number[]>(cells.map(({ name }) => [name, []]));
+  const applications = new Map<Kind, Application>();
+  try {
+    for (const { kind } of cells) if (!applications.has(kind)) applications.set(kind, await Application.start(kind));
+    for (const { kind, cookie } of cells) {
+      const application = applications.get(kind);
+      if (cookie && application?.written === 0) await application.fill();
+    }
+    for (let round = -WARM; round < count; round += 1) {
+      for (const { name, kind, method, path, cookie } of cells) {
+        const us = await applications.get(kind)?.measure(method, path, cookie, REQUESTS);
+        if (round >= 0 && us !== undefined) taken.get(name)?.push(us);
+      }
+    }
+    for (const application of applications.values()) await application.check();
+    return taken;
+  } finally {
+    await Promise.all([...applications.values()].map((application) => application.stop()));
+  }
+}
+
+/** Of the rounds, each against the bare server in the same round. */
+function overOf({ name, over }: Cell, taken: ReadonlyMap<string, readonly number[]>): number[] {
+  const bare = taken.get(over ?? '') ?? [];
+  return (taken.get(name) ?? []).map((us, round) => us - (bare[round] ?? 0));
+}
+
+function rowsOf(cells: readonly Cell[], taken: ReadonlyMap<string, readonly number[]>, report: Report): string[][] {
+  return cells.map((each) => {
+    const us = taken.get(each.name) ?? [];
+    const over = overOf(each, taken);
+    return [each.name, median(us).toFixed(1), ...(each.over === undefined ? ['', '', ''] : [
+      median(over).toFixed(1), spread(over), each.most === undefined ? '' : report.bound(median(over), each.most, 0),
+    ])];
+  });
+}
+
+/** CPU time per request of the server process over the same server without sessions; on Express beside express-session. */
+export async function http([count = String(ROUNDS)]: readonly string[], writes: boolean): Promise<boolean> {
+  const report = new Report('http', `${count} interleaved rounds of ${REQUESTS} requests per row after ${WARM} to warm up; 16 connections, 256 sessions of 1 KB, `
+    + "memory store, affinity 'keep' where it says held; CPU time of the server process, the client runs in another one");
+  const head = ['', 'µs per request', 'over bare', 'spread', 'bound'];
+  const node = await rounds(NODE, Number(count));
+  report.table(head, rowsOf(NODE, node, report));
+  const express = await rounds(EXPRESS, Number(count));
+  report.table(head, rowsOf(EXPRESS, express, report));
+  const over = (name: string) => median(overOf(EXPRESS.find((each) => each.name === name) as Cell, express));
+  for (const settings of ['signed cookie', 'defaults']) {
+    const ratio = (use: string) => (over(`cluster, ${settings}, held, ${use}`) / over(`express-session, ${use}`)).toFixed(2);
+    report.line(`Overhead of cluster, ${settings}, as a share of express-session's: read ${ratio('read')}, write ${ratio('write')}.`);
+  }
+  report.line('Every answer was compared with what its session must contain, and at the end the sum of all counters with the acknowledged writes: equal.');
+  if (writes) report.write();
+  return report.met;
+}
