@@ -21,6 +21,12 @@ export interface FindOptions {
    * the end of each publishes what has been changed by then, and if that fails all of them fail.
    */
   readonly access?: 'exclusive' | 'snapshot' | 'shared';
+  /**
+   * From this find on, an exclusive or shared find of the same session in the caller's asynchronous context, and in what that
+   * starts, gets the same handle at once instead of waiting for it; each such find is ended by a send or release of its own, and
+   * the send publishes. `update` and the requests of `@cluster/http` always do this.
+   */
+  readonly reentrant?: boolean;
   /** How long to wait for the lock, in ms; default `lockTimeoutMs`. 0: not at all. */
   readonly waitMs?: number;
   /** Gives up the place in the queue; the find rejects with the signal's reason. */

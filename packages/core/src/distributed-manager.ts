@@ -4,6 +4,7 @@ import { Engine, stopped } from './engine/engine.js';
 import { moveSession } from './engine/id-change.js';
 import { unavailable } from './engine/acquisition.js';
 import { pause } from './engine/ownership.js';
+import { fill, Nesting, type Scope } from './engine/nesting.js';
 import type { Place } from './engine/records.js';
 import { PlainTable } from './engine/plain-table.js';
 import { agreeOnSettings, settingsKey } from './engine/settings-record.js';
@@ -25,6 +26,7 @@ export class DistributedManager implements Manager {
   readonly #engine: Engine;
   readonly #turns: Turns;
   readonly #unknownIds: UnknownIds;
+  readonly #nesting = new Nesting();
   readonly #events = new Events();
   #status: Health['status'] = 'new';
   #starting: Promise<void> | undefined;
@@ -94,11 +96,18 @@ export class DistributedManager implements Manager {
       checkSessionId(id);
       const access = accessOf(options);
       const key = this.#keyOf(id);
+      const nested = access === 'snapshot' ? undefined : this.#nesting.find(key);
+      if (nested !== undefined) {
+        this.#turns.turnOf(stateOf(nested)).holds += 1;
+        return Promise.resolve(nested);
+      }
+      const scope = options.reentrant === true && access !== 'snapshot' ? this.#nesting.enter(key) : undefined;
       if (this.#isServing() && options.signal?.aborted !== true) {
         const session = this.#findNow(id, key, access, options.label);
-        if (session !== undefined) return Promise.resolve(session);
+        if (session !== undefined) return Promise.resolve(this.#within(scope, session));
       }
-      return this.#find(id, key, access, options);
+      const found = this.#find(id, key, access, options);
+      return scope === undefined ? found : found.then((session) => session && this.#within(scope, session));
     } catch (error) {
       return Promise.reject(error);
     }
@@ -108,6 +117,10 @@ export class DistributedManager implements Manager {
     try {
       const turn = this.#turns.turnOf(stateOf(session));
       if (this.#status === 'stopped') throw stopped();
+      if (release && turn.holds > 0) {
+        turn.holds -= 1;
+        return this.#turns.send(turn, true);
+      }
       if (turn.access === 'new' && !this.#isServing()) return this.#ready().then(() => this.#turns.send(turn, !release));
       return this.#turns.send(turn, !release);
     } catch (error) {
@@ -120,7 +133,9 @@ export class DistributedManager implements Manager {
   }
 
   async releaseSession(session: Session): Promise<void> {
-    await this.#turns.release(this.#turns.turnOf(stateOf(session)));
+    const turn = this.#turns.turnOf(stateOf(session));
+    if (turn.holds > 0) turn.holds -= 1;
+    else await this.#turns.release(turn);
   }
 
   async removeSession(id: string): Promise<'confirmed' | 'unconfirmed' | 'moved'> {
@@ -154,18 +169,24 @@ export class DistributedManager implements Manager {
   async update<T>(id: string | readonly string[], work: (...sessions: Session[]) => T | Promise<T>, options: FindOptions = {}): Promise<T | undefined> {
     const ids = typeof id === 'string' ? [id] : id;
     const found = new Map<string, Session>();
+    const open = new Set<Session>();
     try {
       for (const each of [...new Set(ids)].sort()) {
         const session = await this.findSession(each, { redirect: false, ...options, access: 'exclusive' });
         if (session === undefined) return undefined;
         found.set(each, session);
+        open.add(session);
       }
+      const turns = [...open].map((session) => [this.#turns.turnOf(stateOf(session)), session] as const).filter(([turn]) => turn.scope === undefined);
       // Every id is in the map by now.
-      const result = await work(...ids.map((each) => found.get(each) as Session));
-      for (const session of found.values()) await this.sendSession(session);
+      const result = await this.#nesting.run(turns, () => work(...ids.map((each) => found.get(each) as Session)));
+      for (const session of found.values()) {
+        open.delete(session);
+        await this.sendSession(session);
+      }
       return result;
     } finally {
-      for (const session of found.values()) await this.releaseSession(session);
+      for (const session of open) await this.releaseSession(session);
     }
   }
 
@@ -208,6 +229,11 @@ export class DistributedManager implements Manager {
 
   #open(id: string, place: Place, access: Access, label: string | undefined): Session {
     return access === 'shared' ? this.#turns.openShared(id, place, label) : this.#turns.openExclusive(id, place, label);
+  }
+
+  #within(scope: Scope | undefined, session: Session): Session {
+    if (scope !== undefined) fill(scope, this.#turns.turnOf(stateOf(session)), session);
+    return session;
   }
 
   #keyOf(id: string): string { return `${this.context}.s.${digestOf(id)}`; }

@@ -104,7 +104,7 @@ export class Turn implements Commit, Actions {
   #queued(access: 'exclusive' | 'shared'): FindOptions {
     this.#finding = spareController();
     this.#watch();
-    return { access, label: labelOf(this.req), signal: this.#finding.signal, redirect: false };
+    return { access, label: labelOf(this.req), signal: this.#finding.signal, redirect: false, reentrant: true };
   }
 
   #enter(next: Next): void {

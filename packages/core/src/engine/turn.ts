@@ -1,5 +1,6 @@
 import type { ClusterError } from '../errors.js';
 import type { SessionState } from '../session.js';
+import type { Scope } from './nesting.js';
 import type { User } from './ownership.js';
 import type { Place } from './records.js';
 import type { Sharing } from './sharing.js';
@@ -16,6 +17,9 @@ export class Turn implements User {
   isSending = false;
   /** The others that use the same live object. */
   sharing: Sharing | undefined;
+  /** Finds in its own asynchronous context that have come back to it and not ended yet. */
+  holds = 0;
+  scope: Scope | undefined;
   /** Why nothing that it changed can be stored any more. */
   failure: ClusterError | undefined;
 

@@ -211,6 +211,7 @@ export class Turns {
     turn.state.ended ??= why;
     turn.isSending = false;
     this.#running.delete(turn);
+    if (turn.scope !== undefined) turn.scope.session = undefined;
     const { place } = turn;
     turn.place = undefined;
     if (turn.sharing !== undefined) turn.sharing.left(turn);

@@ -1,0 +1,52 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { Session } from '../session.js';
+import type { Turn } from './turn.js';
+
+/** A turn that finds in its asynchronous context come back to. Empty before the grant and after the end. */
+export interface Scope {
+  readonly key: string;
+  readonly outer: Scope | undefined;
+  session: Session | undefined;
+}
+
+/** Turns by asynchronous context, so that a request that asks for the session it has does not wait for itself. */
+export class Nesting {
+  readonly #storage = new AsyncLocalStorage<Scope>();
+
+  /** The handle that this context has of the session already. */
+  find(key: string): Session | undefined {
+    for (let scope = this.#storage.getStore(); scope !== undefined; scope = scope.outer) {
+      if (scope.key === key && scope.session !== undefined) return scope.session;
+    }
+    return undefined;
+  }
+
+  /** From here on the context, and what it starts, comes back to the turn that `fill` names. */
+  enter(key: string): Scope {
+    const scope = this.#within(key);
+    this.#storage.enterWith(scope);
+    return scope;
+  }
+
+  /** Runs work whose finds come back to these turns. */
+  run<T>(turns: readonly (readonly [turn: Turn, session: Session])[], work: () => T): T {
+    const [first, ...rest] = turns;
+    if (first === undefined) return work();
+    const scope = this.#within(first[0].key);
+    fill(scope, ...first);
+    return this.#storage.run(scope, () => this.run(rest, work));
+  }
+
+  #within(key: string): Scope {
+    let outer = this.#storage.getStore();
+    // A connection's requests follow each other in one context: what has ended must not pile up.
+    while (outer !== undefined && outer.session === undefined) outer = outer.outer;
+    return { key, outer, session: undefined };
+  }
+}
+
+/** The turn was granted; it empties the scope when it ends. */
+export function fill(scope: Scope, turn: Turn, session: Session): void {
+  scope.session = session;
+  turn.scope = scope;
+}

@@ -1,0 +1,136 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { afterEach, describe, it, expect } from '@jest/globals';
+import { Cluster, found, increment, refusedByStore } from './cluster.js';
+
+let cluster = new Cluster();
+afterEach(async () => {
+  await cluster.stop();
+  cluster = new Cluster();
+});
+
+describe('a find inside of a request that has the session', () => {
+  it('gets the handle of the update around it, whose changes it publishes and whose lock it leaves alone', async () => {
+    const a = await cluster.add('a');
+    const id = await cluster.session(a);
+    const seen = await cluster.within(100, a.manager.update(id, async (outer) => {
+      increment(outer);
+      const inner = await a.manager.update(id, (session) => {
+        increment(session);
+        return session === outer;
+      });
+      expect(await cluster.stored(id)).toEqual({ n: 2 });
+      expect(a.manager.health().running).toBe(1);
+      increment(outer);
+      return inner;
+    }));
+    expect(seen).toBe(true);
+    expect(await cluster.stored(id)).toEqual({ n: 3 });
+    expect(a.manager.health().running).toBe(0);
+  });
+
+  it('by findSession is ended by its own send or release, in any depth', async () => {
+    const a = await cluster.add('a');
+    const id = await cluster.session(a);
+    await cluster.within(100, a.manager.update(id, async (outer) => {
+      const second = await found(a.manager.findSession(id));
+      const third = await found(a.manager.findSession(id, { access: 'shared' }));
+      expect([second, third]).toEqual([outer, outer]);
+      increment(third);
+      await a.manager.sendSession(third);
+      increment(second);
+      await a.manager.releaseSession(second);
+      increment(outer);
+    }));
+    expect(await cluster.stored(id)).toEqual({ n: 3 });
+    expect(a.manager.health().running).toBe(0);
+    await cluster.within(100, a.manager.update(id, increment));
+  });
+
+  it('of several sessions gets each of them', async () => {
+    const a = await cluster.add('a');
+    const ids = [await cluster.session(a), await cluster.session(a)];
+    await cluster.within(100, a.manager.update(ids, async (...outer) => {
+      for (const id of ids) await a.manager.update(id, increment);
+      await a.manager.update([...ids].reverse(), (...inner) => { expect(inner).toEqual([...outer].reverse()); });
+    }));
+    for (const id of ids) expect(await cluster.stored(id)).toEqual({ n: 1 });
+    expect(a.manager.health().running).toBe(0);
+  });
+
+  it('with access snapshot sees what is committed', async () => {
+    const a = await cluster.add('a');
+    const id = await cluster.session(a);
+    await cluster.within(100, a.manager.update(id, async (outer) => {
+      increment(outer);
+      const snapshot = await found(a.manager.findSession(id, { access: 'snapshot' }));
+      expect(snapshot.get('n')).toBe(0);
+      await a.manager.releaseSession(snapshot);
+    }));
+    expect(await cluster.stored(id)).toEqual({ n: 1 });
+  });
+
+  it('waits all the same in another context, and after the update has ended', async () => {
+    const a = await cluster.add('a');
+    const id = await cluster.session(a);
+    const elsewhere = new AsyncLocalStorage<string>();
+    const handle = await found(a.manager.findSession(id));
+    const waiting = elsewhere.run('x', () => a.manager.update(id, increment));
+    expect((await cluster.failure(100, a.manager.findSession(id, { waitMs: 50 }))).code).toBe('CLUSTER_LOCKED');
+    await a.manager.sendSession(handle);
+    await cluster.within(100, waiting);
+    let later: (() => Promise<unknown>) | undefined;
+    await cluster.within(100, a.manager.update(id, () => { later = AsyncLocalStorage.bind(() => a.manager.update(id, increment)); }));
+    await cluster.within(100, later?.() ?? Promise.reject(new Error('not bound')));
+    expect(await cluster.stored(id)).toEqual({ n: 2 });
+  });
+
+  it('two updates beside each other wait for each other', async () => {
+    const a = await cluster.add('a');
+    const id = await cluster.session(a);
+    await cluster.within(200, Promise.all([1, 2, 3].map(() => a.manager.update(id, async (session) => {
+      const n = Number(session.get('n'));
+      await cluster.clock.advance(0);
+      session.set('n', n + 1);
+    }))));
+    expect(await cluster.stored(id)).toEqual({ n: 3 });
+  });
+
+  it('fails with the store, and leaves the update around it as it was', async () => {
+    const a = await cluster.add('a');
+    const id = await cluster.session(a);
+    a.table.next('commit', refusedByStore);
+    const failure = await cluster.failure(1000, a.manager.update(id, async () => { await a.manager.update(id, increment); }));
+    expect(failure.code).toBe('CLUSTER_UNAVAILABLE');
+    expect(a.manager.health().running).toBe(0);
+    expect(await cluster.stored(id)).toEqual({ n: 0 });
+    await cluster.within(100, a.manager.update(id, increment));
+  });
+
+  it('what throws inside gives its hold back', async () => {
+    const a = await cluster.add('a');
+    const id = await cluster.session(a);
+    await cluster.within(100, a.manager.update(id, async (outer) => {
+      await expect(a.manager.update(id, () => { throw new Error('mine'); })).rejects.toThrow('mine');
+      increment(outer);
+    }));
+    expect(await cluster.stored(id)).toEqual({ n: 1 });
+    expect(a.manager.health().running).toBe(0);
+  });
+});
+
+describe('reentrant', () => {
+  it('makes later finds of the same context come back, until the handle has ended', async () => {
+    const a = await cluster.add('a');
+    const id = await cluster.session(a);
+    await new AsyncLocalStorage<number>().run(1, async () => {
+      const outer = await found(a.manager.findSession(id, { reentrant: true }));
+      await cluster.within(100, a.manager.update(id, increment));
+      expect(outer.get('n')).toBe(1);
+      await a.manager.sendSession(outer);
+      const next = await cluster.within(100, found(a.manager.findSession(id, { reentrant: true })));
+      expect(next).not.toBe(outer);
+      await a.manager.sendSession(next);
+    });
+    expect(a.manager.health().running).toBe(0);
+  });
+});
