@@ -44,8 +44,7 @@ async function optionsPage(): Promise<string> {
   const sections: string[] = [];
   for (const packageName of readdirSync(join(root, 'packages')).sort()) {
     for (const { name, specs } of await optionTablesOf(packageName)) {
-      // An option that is refused until it is built is no option yet.
-      const rows = Object.entries(specs).filter(([, spec]) => !spec.expected.includes('not built yet'))
+      const rows = Object.entries(specs)
         .map(([option, spec]) => [`\`${option}\``, shownDefault(spec), spec.meaning, spec.expected]);
       const title = name.charAt(0).toUpperCase() + name.slice(1);
       sections.push(`## ${title}\n\nOf \`@cluster/${packageName}\`.\n\n${table(['option', 'default', 'meaning', 'accepted'], rows)}\n`);
@@ -63,13 +62,22 @@ async function errorsPage(): Promise<string> {
     + `a 503 carries \`Retry-After\`.\n\n${table(['code', 'status', 'meaning', 'what to do'], rows)}\n`;
 }
 
+async function warningsPage(): Promise<string> {
+  const { warnings } = await exportsOf('http', 'warnings.ts');
+  // Declared in warnings.ts as satisfying this shape; the import above does not know the file.
+  const rows = Object.entries(warnings as Readonly<Record<string, { readonly meaning: string; readonly remedy: string }>>)
+    .map(([reason, { meaning, remedy }]) => [`\`CLUSTER_HTTP_${reason}\``, meaning.charAt(0).toUpperCase() + meaning.slice(1), remedy]);
+  return `# Warnings\n\n${made}\nWhy a session is new, or why there is no cookie: \`@cluster/http\` says each reason once per process, as a Node.js warning of `
+    + `type \`ClusterWarning\` with one of these codes. No warning names an id or a path.\n\n${table(['code', 'what was seen', 'what to do'], rows)}\n`;
+}
+
 function run(command: string, ...args: string[]): void {
   const { status } = spawnSync(process.execPath, [join(root, 'node_modules', command), ...args], { cwd: root, stdio: 'inherit' });
   if (status !== 0) throw new Error(`${command} ended with status ${status ?? 'none'}`);
 }
 
 const reference = join(root, 'docs/reference');
-const pages = { 'options.md': await optionsPage(), 'errors.md': await errorsPage() };
+const pages = { 'options.md': await optionsPage(), 'errors.md': await errorsPage(), 'warnings.md': await warningsPage() };
 const stale = Object.entries(pages).filter(([name, text]) => {
   const file = join(reference, name);
   return !existsSync(file) || readFileSync(file, 'utf8') !== text;

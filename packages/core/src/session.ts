@@ -41,8 +41,8 @@ const STATE = Symbol.for('@cluster/core/state');
 export interface Behind {
   /** Whether a record of the session exists in the store. */
   readonly stored: boolean;
-  /** Answers the reserved names that the handle itself lacks: `session.save` is `face.save`. */
-  face: object | undefined;
+  /** Answers the reserved names that the handle itself lacks: `session.save` is `face.save`. `late` hears of a change after the end. */
+  face: { late?(): void } | undefined;
   /**
    * In place of the manager's `idleTimeoutMs`, kept with the session as an attribute that nobody sees. `null`: explicitly none;
    * `undefined`: nothing is said. Setting it is a change of the session; it throws `CLUSTER_BAD_OPTION`, `CLUSTER_SESSION_ENDED`.
@@ -62,7 +62,7 @@ const canMutate = (value: unknown) => typeof value === 'object' && value !== nul
 
 /** What stands behind a handle: the committed encodings it began with, what was read and what was changed. */
 export class SessionState implements Behind {
-  face: object | undefined;
+  face: Behind['face'];
   stored: boolean;
   /** Of the manager that made the handle. A field, since a WeakMap would keep every request until a full collection. */
   turn: Turn | undefined;
@@ -190,6 +190,7 @@ export class SessionState implements Behind {
 
   #assertOpen(): void {
     if (this.ended !== undefined) {
+      this.face?.late?.();
       throw new ClusterError('CLUSTER_SESSION_ENDED', `this session handle has ended: it was ${this.ended}; find the session again to change it`);
     }
   }

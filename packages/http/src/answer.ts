@@ -41,6 +41,8 @@ export function answerError(res: ServerResponse, error: unknown, plain = res as 
   res.setHeader('X-Content-Type-Options', 'nosniff');
   res.setHeader('Cache-Control', 'no-store');
   // Through the methods given: a wrapper laid over them later may have begun to transform the body that is replaced.
-  plain.writeHead.call(res, status, STATUS_CODES[status] ?? 'Error');
+  // HTTP/2 has no words beside the status, and warns about them.
+  if (res.req.httpVersionMajor === 1) plain.writeHead.call(res, status, STATUS_CODES[status] ?? 'Error');
+  else plain.writeHead.call(res, status);
   plain.end.call(res, text);
 }

@@ -16,22 +16,26 @@ function waitersOn(socket: Socket): Set<Waiter> {
   return waiters;
 }
 
+/** Whether this is a request of HTTP/2 whose stream has ended: its response says nothing more. */
+function hasStreamEnded(req: IncomingMessage): boolean {
+  const { stream } = req as { readonly stream?: { readonly closed: boolean; readonly destroyed: boolean } };
+  return stream !== undefined && (stream.closed || stream.destroyed);
+}
+
 /**
  * Tells the waiter that the client has left, or that the response has ended; at once if it has left already. The response
  * of a pipelined request has no connection before its turn, and never closes if the connection does before: so both are heard.
  */
-export function hearDeparture(req: IncomingMessage, res: ServerResponse, waiter: Waiter): void {
+export function hearDeparture(req: IncomingMessage, res: ServerResponse | undefined, waiter: Waiter): void {
   // HTTP/2 has a stream per request, whose end the response reports. Its `socket` is no connection.
   const socket = req.httpVersionMajor === 1 ? req.socket as Socket | undefined : undefined;
-  if (res.closed || res.destroyed || socket?.destroyed === true) {
+  if (res?.closed === true || res?.destroyed === true || socket?.destroyed === true || hasStreamEnded(req)) {
     waiter.left();
     return;
   }
   const waiters = socket === undefined ? undefined : waitersOn(socket);
   waiters?.add(waiter);
-  // An upgrade has no response.
-  if (typeof (res as Partial<ServerResponse>).on !== 'function') return;
-  res.on('close', () => {
+  res?.on('close', () => {
     waiters?.delete(waiter);
     waiter.left();
   });

@@ -1,6 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import { ClusterError, DistributedManager, MemoryStore, type ClusterStore, type Manager, type ManagerOptions } from '@cluster/core';
 import { Clock, oneOf, resolveOptions, type OptionSpec, type OptionSpecs } from '@cluster/core/driver';
+import { isTrustProxy, trustsOf, type TrustProxy, type Trusts } from './proxies.js';
+import type { TransportOptions } from './transport.js';
 
 /** Attributes of the session cookie. */
 export interface CookieOptions {
@@ -10,7 +12,7 @@ export interface CookieOptions {
   readonly domain?: string;
   /** Default true: scripts in the page cannot read it. */
   readonly httpOnly?: boolean;
-  /** `auto` (default): on TLS connections, and where Express says `req.secure`. */
+  /** `auto` (default): if the client spoke TLS, to this process or to a proxy that is trusted; in Express, if `req.secure`. */
   readonly secure?: boolean | 'auto';
   /** Default `lax`. */
   readonly sameSite?: 'lax' | 'strict' | 'none';
@@ -28,6 +30,13 @@ interface OwnOptions {
   /** Signs the cookie. Of an array the first signs and every one verifies. Default: no signature; ids are 192 random bits. */
   readonly secret?: string | readonly string[];
   readonly cookie?: CookieOptions;
+  /** How the id travels, in place of a cookie: by a header, for instance. `secret` signs cookies, so it does not go with this. */
+  readonly transport?: TransportOptions;
+  /**
+   * For node:http and Connect: which proxies are believed when they say X-Forwarded-Proto. `true`: whoever connects; a number of
+   * hops; or their addresses: IP addresses, CIDR ranges, `loopback`, `linklocal`, `uniquelocal`. Default false. Express has its own, `trust proxy`.
+   */
+  readonly trustProxy?: boolean | number | string | readonly string[];
   /**
    * Whether a request has its session to itself. `auto` (default): GET and HEAD work on a snapshot and wait for nobody, OPTIONS
    * has no session, every other method is exclusive. `shared`: requests on one instance use one live object at once, as servlets do.
@@ -50,8 +59,6 @@ const hasMethods = (...methods: string[]) => (value: unknown) =>
 const option = <T>(fallback: T, expected: string, accepts: (value: unknown) => boolean, meaning: string): OptionSpec<T> =>
   ({ default: fallback, expected, accepts, meaning });
 
-const notBuilt = (meaning: string) => option(undefined, 'it to be left out, since it is not built yet', () => false, meaning);
-
 const bool = (fallback: boolean, meaning: string) =>
   option<boolean>(fallback, 'true or false', (value) => typeof value === 'boolean', meaning);
 
@@ -63,7 +70,7 @@ const cookieOptions = {
     'The domain whose hosts share the cookie; default: the answering host alone.'),
   'cookie.httpOnly': bool(true, 'Scripts in the page cannot read the cookie.'),
   'cookie.secure': option<boolean | 'auto'>('auto', "true, false or 'auto'", (value) => value === 'auto' || typeof value === 'boolean',
-    'Sent over TLS alone; `auto`: if this connection is.'),
+    'Sent over TLS alone; `auto`: if the client spoke TLS, see `trustProxy`.'),
   'cookie.sameSite': oneOf(['lax', 'strict', 'none'], 'Whether requests that other sites cause carry the cookie.'),
   'cookie.partitioned': bool(false, 'Kept apart per embedding site.'),
   'cookie.priority': option<'low' | 'medium' | 'high' | undefined>(undefined, "one of 'low', 'medium', 'high'", isText(/^(low|medium|high)$/),
@@ -90,8 +97,10 @@ export const sessionOptions = {
   access: option<Access | ((req: IncomingMessage) => Access)>('auto', "'auto', 'exclusive', 'snapshot', 'shared' or a function of the request",
     (value) => typeof value === 'function' || isAccess(value), 'Whether a request has its session to itself.'),
   onStoreError: oneOf(['error', 'anonymous'], 'When a session cannot be looked up: answer 503, or go on with an empty one that is not stored.'),
-  transport: notBuilt('How the id travels, in place of a cookie.'),
-  trustProxy: notBuilt('Whether X-Forwarded-Proto is believed; Express has its own setting.'),
+  transport: option<TransportOptions | undefined>(undefined, 'an object of three functions { read(req), write(res, id), clear(res) }',
+    hasMethods('read', 'write', 'clear'), 'How the id travels, in place of a cookie.'),
+  trustProxy: option<TrustProxy>(false, "true, false, a number of hops, or an array of addresses: IP addresses, CIDR ranges, 'loopback', 'linklocal', 'uniquelocal'",
+    isTrustProxy, 'Which proxies are believed when they say X-Forwarded-Proto. Express goes by its own `trust proxy`.'),
 } as const satisfies OptionSpecs;
 
 const accesses: ReadonlySet<unknown> = new Set<Access>(['auto', 'exclusive', 'snapshot', 'shared']);
@@ -116,6 +125,8 @@ export interface Settings {
   readonly cookie: CookieOptions & { readonly path: string; readonly secure: boolean | 'auto'; readonly sameSite: 'lax' | 'strict' | 'none' };
   readonly access: Access | ((req: IncomingMessage) => Access);
   readonly onStoreError: 'error' | 'anonymous';
+  readonly transport: TransportOptions | undefined;
+  readonly trusts: Trusts;
 }
 
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -136,13 +147,18 @@ function flattened(given: object): { own: object; forManager: object } {
   return { own, forManager };
 }
 
-/** What no single option can tell: the source of sessions, and a cookie that browsers would refuse. */
-function contradictions(options: ReturnType<typeof resolveOwn>, forManager: object): string[] {
+/** What no single option can tell: the source of sessions, how ids travel, and a cookie that browsers would refuse. */
+function contradictions(options: ReturnType<typeof resolveOwn>, own: object, forManager: object): string[] {
   const problems: string[] = [];
   if (options.store === undefined && options.manager === undefined) problems.push('store: expected a ClusterStore here, or a Manager as `manager`, found neither');
   if (options.store !== undefined && options.manager !== undefined) problems.push('store, manager: expected one of the two, found both');
   if (options.manager !== undefined) {
     for (const key of Object.keys(forManager)) problems.push(`${key}: expected beside \`store\` only; a manager passed in has its own`);
+  }
+  if (options.transport !== undefined) {
+    for (const [key, value] of Object.entries(own)) {
+      if (value !== undefined && /^(name|secret|cookie(\..*)?)$/.test(key)) problems.push(`transport, ${key}: expected one of the two, found both; ${key} is about the cookie that transport replaces`);
+    }
   }
   const { name, 'cookie.secure': secure, 'cookie.path': path, 'cookie.domain': domain } = options;
   const needSecure = [
@@ -154,8 +170,7 @@ function contradictions(options: ReturnType<typeof resolveOwn>, forManager: obje
   return problems;
 }
 
-const isBuilt = ([, { expected }]: [string, { readonly expected: string }]) => !expected.includes('not built yet');
-const known = [...Object.entries(sessionOptions).filter(isBuilt).map(([name]) => name), ...Object.keys(managerOptionNames)];
+const known = [...Object.keys(sessionOptions), ...Object.keys(managerOptionNames)];
 
 const resolveOwn = (own: object) => resolveOptions('session', sessionOptions, own, known);
 
@@ -175,7 +190,7 @@ export function resolveSessionOptions(given: SessionOptions): Settings {
   const problems: string[] = [];
   const { own, forManager } = isObject(given) ? flattened(given) : { own: given as object, forManager: {} };
   const options = collect(problems, () => resolveOwn(own));
-  if (options !== undefined) problems.push(...contradictions(options, forManager));
+  if (options !== undefined) problems.push(...contradictions(options, own, forManager));
   const store = options?.store;
   // Without a good store the manager's options are checked all the same, on a manager that nobody starts.
   const made = options?.manager === undefined
@@ -196,5 +211,6 @@ export function resolveSessionOptions(given: SessionOptions): Settings {
       ...(domain !== undefined && { domain }), ...(priority !== undefined && { priority }), ...(maxAge !== undefined && { maxAge }),
     },
     access: options.access, onStoreError: options.onStoreError,
+    transport: options.transport, trusts: trustsOf(options.trustProxy),
   };
 }

@@ -5,8 +5,10 @@ import { answerError, asError } from './answer.js';
 export interface Commit {
   /** Called once, at the first flush or the end. Undefined: nothing to wait for. Rejected: the error is answered instead. */
   begin(): Promise<void> | undefined;
-  /** Called once, when the headers are about to leave: the Set-Cookie header to add, if any. */
-  cookie(): string | undefined;
+  /** Called once, when the headers are about to leave: what adds those that tell the client about its session, if there are any. */
+  announcement(): ((res: ServerResponse) => void) | undefined;
+  /** The error that is answered in place of the response. */
+  failed(error: unknown): void;
 }
 
 /** Body bytes kept while a commit is under way before `write` returns false. */
@@ -27,8 +29,18 @@ interface GatedResponse extends ServerResponse { [GATE]: Gate; _header: string |
 // The same response, seen as a bearer of four methods that are exchanged one by one.
 const methodsOf = (res: ServerResponse) => res as Methods;
 
-/** HTTP/2 has but a getter there: its handler sees `headersSent` false while the response is held. */
-const hideHeader = (res: GatedResponse) => Reflect.set(res, '_header', HEADER_HELD);
+// A response of HTTP/2 has but a getter there, and looks at its stream where node:http looks at `_header`.
+const isHttp2 = (res: GatedResponse) => !Object.hasOwn(res, '_header');
+
+function hideHeader(res: GatedResponse): void {
+  if (isHttp2(res)) Object.defineProperty(res, 'headersSent', { value: true, configurable: true });
+  else res._header = HEADER_HELD;
+}
+
+function showHeader(res: GatedResponse): void {
+  if (isHttp2(res)) Reflect.deleteProperty(res, 'headersSent');
+  else if (res._header === HEADER_HELD) res._header = null;
+}
 
 const enum State { Open, Committing, Passed, Failed }
 
@@ -86,7 +98,7 @@ class Gate {
       committing = Promise.reject(asError(error));
     }
     if (committing === undefined) {
-      this.#open();
+      this.#openOrFail();
       return;
     }
     this.state = State.Committing;
@@ -94,26 +106,34 @@ class Gate {
     committing.then(() => { this.#release(); }, (error: unknown) => { this.#fail(error); });
   }
 
+  #openOrFail(): void {
+    try {
+      this.#open();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
   /** From here on the response is node's own again. */
   #open(): void {
     const { res, commit } = this;
     this.state = State.Passed;
-    if (res._header === HEADER_HELD) res._header = null;
+    showHeader(res);
+    let head = this.#head;
+    const announce = commit.announcement();
+    if (announce !== undefined) {
+      if (head !== undefined) head = withoutHeaders(res, head);
+      announce(res);
+      // A shared cache would hand the id to others. What the application says about caching is left as it is.
+      if (!res.hasHeader('Cache-Control')) res.setHeader('Cache-Control', 'private');
+    }
+    if (head !== undefined) this.writeHead.apply(res, head);
     const methods = methodsOf(res);
     // What somebody wrapped stays, and calls the functions below.
     if (methods.end === end) methods.end = this.end;
     if (methods.write === write) methods.write = this.write;
     if (methods.writeHead === writeHead) methods.writeHead = this.writeHead;
     if (methods.flushHeaders === flushHeaders) methods.flushHeaders = this.flushHeaders;
-    let head = this.#head;
-    const cookie = commit.cookie();
-    if (cookie !== undefined) {
-      if (head !== undefined) head = withoutHeaders(res, head);
-      res.appendHeader('Set-Cookie', cookie);
-      // A shared cache would hand this cookie to others. What the application says about caching is left as it is.
-      if (!res.hasHeader('Cache-Control')) res.setHeader('Cache-Control', 'private');
-    }
-    if (head !== undefined) this.writeHead.apply(res, head);
   }
 
   #release(): void {
@@ -135,7 +155,8 @@ class Gate {
     const { res } = this;
     this.state = State.Failed;
     this.#error = error;
-    if (res._header === HEADER_HELD) res._header = null;
+    this.commit.failed(error);
+    showHeader(res);
     try {
       if (res.headersSent) res.destroy();
       else answerError(res, error, this);
@@ -206,8 +227,8 @@ function withoutHeaders(res: ServerResponse, head: Head): Head {
 
 function writeHead(this: GatedResponse, ...args: Head): unknown {
   const gate = this[GATE];
-  // A second head, or one after the flush: node's own refuses it.
-  if (gate.state === State.Passed || this.headersSent) return gate.writeHead.apply(this, args);
+  if (gate.state === State.Passed) return gate.writeHead.apply(this, args);
+  if (this.headersSent) throw codedError(new Error('Cannot write headers after they are sent to the client'), 'ERR_HTTP_HEADERS_SENT');
   const [status, reason, headers] = args;
   checkStatus(status);
   checkHeaders(typeof reason === 'string' ? headers : headers ?? reason);

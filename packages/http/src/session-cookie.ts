@@ -1,15 +1,13 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { parse, serialize, type SerializeOptions } from 'cookie';
 import { sign, unsign } from 'cookie-signature';
 import type { Settings } from './options.js';
-import type { Warn } from './warnings.js';
-
-/** What a request's cookie says. `sentS`: when the browser got it, in seconds since 1970, if it has an age. */
-export interface CookieFound { readonly id: string; readonly sentS: number | undefined }
+import { isOverTls, saysHttps, type Trusts } from './proxies.js';
+import { ID, type Found, type Transport } from './transport.js';
+import { warn } from './warnings.js';
 
 // 512 for the id, as core takes it, and room for the time and a signature.
 const MAX_VALUE_LENGTH = 600;
-const ID = /^[\w-]{1,512}$/;
 // The id, and when the cookie was sent: base 36, since it is read by nobody else. Ids have no dots.
 const ID_AND_TIME = /^([\w-]{1,512})\.([0-9a-z]{1,8})$/;
 
@@ -23,7 +21,7 @@ function beginsPair(header: string, at: number): boolean {
 }
 
 /** Reads and writes the session cookie of one `session`. Never throws for what a request holds. */
-export class SessionCookie {
+export class SessionCookie implements Transport {
   readonly #name: string;
   readonly #prefix: string;
   readonly #secrets: readonly string[];
@@ -32,9 +30,9 @@ export class SessionCookie {
   /** Browsers drop it without Secure. */
   readonly #needsSecure: boolean;
   readonly #rollingS: number | undefined;
-  readonly #warn: Warn;
+  readonly #trusts: Trusts;
 
-  constructor({ name, secrets, cookie }: Settings, warn: Warn) {
+  constructor({ name, secrets, cookie, trusts }: Settings) {
     this.#name = name;
     this.#prefix = `${name}=`;
     this.#secrets = secrets;
@@ -43,16 +41,16 @@ export class SessionCookie {
     const { maxAge } = cookie;
     this.#attributes = { ...cookie, secure: false, ...(maxAge === undefined ? {} : { maxAge: Math.floor(maxAge / 1000) }) };
     this.#rollingS = maxAge === undefined ? undefined : maxAge / 2000;
-    this.#warn = warn;
+    this.#trusts = trusts;
   }
 
   /** The first cookie of the name that is well formed and verifies. */
-  read(req: IncomingMessage): CookieFound | undefined {
+  read(req: IncomingMessage): Found | undefined {
     const header = req.headers.cookie;
     if (header === undefined) return undefined;
     const prefix = this.#prefix;
     let values = 0;
-    let found: CookieFound | undefined;
+    let found: Found | undefined;
     // Only the pairs of this name are parsed: a request may carry many others.
     for (let at = header.indexOf(prefix); at >= 0; at = header.indexOf(prefix, at + prefix.length)) {
       if (!beginsPair(header, at)) continue;
@@ -61,7 +59,7 @@ export class SessionCookie {
       const end = header.indexOf(';', at);
       found = this.#verified(parse(end < 0 ? header.slice(at) : header.slice(at, end))[this.#name] ?? '');
     }
-    if (values > 1) this.#warn('DOUBLED_COOKIE');
+    if (values > 1) warn('DOUBLED_COOKIE');
     return found;
   }
 
@@ -70,17 +68,21 @@ export class SessionCookie {
     return this.#rollingS !== undefined && (sentS === undefined || nowS() - sentS > this.#rollingS);
   }
 
+  write(req: IncomingMessage, res: ServerResponse, id: string): void { res.appendHeader('Set-Cookie', this.#header(req, id)); }
+
+  clear(req: IncomingMessage, res: ServerResponse): void { res.appendHeader('Set-Cookie', this.#cleared(req)); }
+
   /** The Set-Cookie header that gives the browser this id. */
-  header(req: IncomingMessage, id: string): string {
+  #header(req: IncomingMessage, id: string): string {
     const value = this.#rollingS === undefined ? id : `${id}.${nowS().toString(36)}`;
     const [secret] = this.#secrets;
     const secure = this.#isSecure(req);
-    if (!secure && this.#needsSecure) this.#warn('INSECURE_COOKIE');
+    if (!secure && this.#needsSecure) warn('INSECURE_COOKIE');
     return serialize(this.#name, secret === undefined ? value : sign(value, secret), { ...this.#attributes, secure, ...this.#expiry() });
   }
 
   /** The Set-Cookie header that makes the browser forget it. */
-  cleared(req: IncomingMessage): string {
+  #cleared(req: IncomingMessage): string {
     return serialize(this.#name, '', { ...this.#attributes, secure: this.#isSecure(req), maxAge: 0, expires: new Date(0) });
   }
 
@@ -90,23 +92,26 @@ export class SessionCookie {
   }
 
   #isSecure(req: IncomingMessage): boolean {
-    // `encrypted` is a TLSSocket's; `secure` is Express's, which knows about proxies.
-    const overTls = (req.socket as { encrypted?: boolean }).encrypted === true || (req as { secure?: boolean }).secure === true;
-    if (this.#cookie.secure === 'auto') return overTls;
-    if (this.#cookie.secure && !overTls) this.#warn('SECURE_OVER_HTTP');
-    return this.#cookie.secure;
+    const overTls = isOverTls(req, this.#trusts);
+    const { secure } = this.#cookie;
+    if (secure === 'auto') {
+      if (!overTls && saysHttps(req)) warn('PROXY_NOT_TRUSTED');
+      return overTls;
+    }
+    if (secure && !overTls) warn('SECURE_OVER_HTTP');
+    return secure;
   }
 
-  #verified(raw: string): CookieFound | undefined {
+  #verified(raw: string): Found | undefined {
     const value = raw.length > MAX_VALUE_LENGTH ? '' : this.#unsigned(raw);
     if (value === undefined) {
-      this.#warn('BAD_SIGNATURE');
+      warn('BAD_SIGNATURE');
       return undefined;
     }
     if (ID.test(value)) return { id: value, sentS: undefined };
     const [, id, time] = ID_AND_TIME.exec(value) ?? [];
     if (id !== undefined && time !== undefined) return { id, sentS: parseInt(time, 36) };
-    this.#warn('MALFORMED_COOKIE');
+    warn('MALFORMED_COOKIE');
     return undefined;
   }
 

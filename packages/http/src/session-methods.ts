@@ -11,6 +11,7 @@ export interface Actions {
   release(): Promise<void>;
   regenerate(options: unknown): Promise<void>;
   destroy(): Promise<void>;
+  late(): void;
 }
 
 /** Answers by the promise, and by the callback where one is given. */
@@ -40,6 +41,9 @@ export function keepOf(options: unknown): true | readonly string[] {
  */
 export class Face {
   constructor(private readonly actions: Actions, readonly cookie: SessionMethods['cookie']) {}
+
+  /** Called by core when the handle has ended and is changed all the same. */
+  late(): void { this.actions.late(); }
 
   get save() { return (callback?: unknown) => answered(this.actions.save(), callback); }
   get reload() { return (callback?: unknown) => answered(this.actions.reload(), callback); }

@@ -1,22 +1,30 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
+import type { Duplex } from 'node:stream';
 import { ClusterError, type Health, type Manager } from '@cluster/core';
 import { answerError } from './answer.js';
 import type { HttpSession } from './http-session.js';
 import { resolveSessionOptions, type SessionOptions } from './options.js';
 import { SessionCookie } from './session-cookie.js';
 import { cookieFace } from './session-methods.js';
-import { Turn, turnOf, type Site } from './turn.js';
-import { warnNotStoredOnce, warnOnce } from './warnings.js';
+import type { Site } from './site.js';
+import { OwnTransport } from './transport.js';
+import { Turn, turnOf } from './turn.js';
+import { isResponse, refuseUpgrade } from './upgrade.js';
+
+type Request = IncomingMessage | Http2ServerRequest;
+type Response = ServerResponse | Http2ServerResponse;
 
 /** Gives every request its session: `app.use(sessions)` with Connect and Express, `await sessions.open(req, res)` with node:http. */
 export interface SessionMiddleware {
   /** `req.session` is there when `next` is called; with an error if it could not be looked up. */
-  (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void): void;
+  (req: Request, res: Response, next: (error?: unknown) => void): void;
   /**
-   * For node:http: the session of the request. Undefined: the request has been answered with the error, 503 when the store
-   * is down, or its client has left.
+   * For node:http and node:http2: the session of the request. Undefined: the request has been answered with the error, 503 when
+   * the store is down, or its client has left. With the socket of an upgrade in place of a response the session is there to be
+   * read; `manager.update` changes it.
    */
-  open(req: IncomingMessage, res: ServerResponse): Promise<HttpSession | undefined>;
+  open(req: Request, res: Response | Duplex): Promise<HttpSession | undefined>;
   readonly manager: Manager;
   /** Optional: the first request starts. Call it to fail at boot. */
   start(): Promise<void>;
@@ -41,8 +49,8 @@ const idProperty: PropertyDescriptor & ThisType<IncomingMessage> = {
 
 const nothing = () => { /* the client has left, and nobody waits for the answer */ };
 
-/** The turn of the request, made if it is its first; undefined: it has passed here before. */
-function newTurn(site: Site, req: IncomingMessage, res: ServerResponse): Turn | undefined {
+/** The turn of the request, made if it is its first; undefined: it has passed here before. An upgrade has no response. */
+function newTurn(site: Site, req: IncomingMessage, res: ServerResponse | undefined): Turn | undefined {
   if (turnOf(req) !== undefined) return undefined;
   const turn = new Turn(site, req, res);
   Object.defineProperty(req, 'session', sessionProperty);
@@ -50,18 +58,28 @@ function newTurn(site: Site, req: IncomingMessage, res: ServerResponse): Turn | 
   return turn;
 }
 
-function open(site: Site, req: IncomingMessage, res: ServerResponse): Promise<HttpSession | undefined> {
+function openRequest(site: Site, req: IncomingMessage, res: ServerResponse): Promise<HttpSession | undefined> {
   const turn = newTurn(site, req, res);
   if (turn === undefined) return Promise.resolve(turnOf(req)?.session);
   return new Promise((resolve) => {
     turn.open((error) => {
-      if (error === undefined) {
-        resolve(turn.session);
-      } else {
-        answerError(res, error);
-        resolve(undefined);
-      }
+      if (error !== undefined) answerError(res, error);
+      resolve(error === undefined ? turn.session : undefined);
     }, () => { resolve(undefined); });
+  });
+}
+
+function openUpgrade(site: Site, req: IncomingMessage, socket: Duplex): Promise<HttpSession | undefined> {
+  const turn = newTurn(site, req, undefined);
+  if (turn === undefined) return Promise.resolve(turnOf(req)?.session);
+  // Nobody else listens yet, and an error that nobody hears ends the process. It means that the client has left.
+  socket.on('error', nothing);
+  return new Promise((resolve) => {
+    turn.open((error) => {
+      if (error === undefined) socket.off('error', nothing);
+      else refuseUpgrade(req, error);
+      resolve(error === undefined && !socket.destroyed ? turn.session : undefined);
+    }, nothing);
   });
 }
 
@@ -72,19 +90,21 @@ function open(site: Site, req: IncomingMessage, res: ServerResponse): Promise<Ht
 export function session(options: SessionOptions): SessionMiddleware {
   const settings = resolveSessionOptions(options);
   const { manager, owned, clock, access, onStoreError, cookie } = settings;
-  const warn = warnOnce();
-  const site: Site = { manager, clock, access, onStoreError, warn, warnNotStored: warnNotStoredOnce(), jar: new SessionCookie(settings, warn), cookieFace: cookieFace(cookie) };
+  const transport = settings.transport === undefined ? new SessionCookie(settings) : new OwnTransport(settings.transport);
+  const site: Site = { manager, clock, access, onStoreError, transport, cookieFace: cookieFace(cookie) };
   const stop = async () => { if (owned) await manager.stop(); };
 
-  function middleware(req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void): void {
+  function middleware(request: Request, res: Response, next: (error?: unknown) => void): void {
+    // What is used of a request and a response is in HTTP/2's compatible API as well, though its types are others.
+    const req = request as IncomingMessage;
     if (typeof next !== 'function') throw new ClusterError('CLUSTER_BAD_OPTION', 'session: next: expected a function; without one use `await sessions.open(req, res)`');
-    const turn = newTurn(site, req, res);
+    const turn = newTurn(site, req, isResponse(res) ? res : undefined);
     if (turn === undefined) next();
     else turn.open(next, nothing);
   }
   return Object.assign(middleware, {
     manager, stop,
-    open: (req: IncomingMessage, res: ServerResponse) => open(site, req, res),
+    open: (req: Request, res: Response | Duplex) => (isResponse(res) ? openRequest(site, req as IncomingMessage, res) : openUpgrade(site, req as IncomingMessage, res as Duplex)),
     start: () => manager.start(),
     drain: () => manager.drain(),
     health: () => manager.health(),

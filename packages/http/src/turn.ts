@@ -1,27 +1,15 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { ClusterError, type FindOptions, type Manager, type Session } from '@cluster/core';
-import { behind, type Clock } from '@cluster/core/driver';
+import { ClusterError, type FindOptions, type Session } from '@cluster/core';
+import { behind } from '@cluster/core/driver';
 import { asError } from './answer.js';
 import { accessOf, labelOf } from './access.js';
 import { hearDeparture, spareController, takeBack } from './departure.js';
-import type { HttpSession, SessionMethods } from './http-session.js';
-import type { Settings } from './options.js';
+import type { HttpSession } from './http-session.js';
 import { holdBack, type Commit } from './response-gate.js';
-import type { SessionCookie } from './session-cookie.js';
 import { Face, keepOf, type Actions } from './session-methods.js';
-import { debug, type Warn, type WarnNotStored } from './warnings.js';
-
-/** What all requests of one `session` share. */
-export interface Site {
-  readonly manager: Manager;
-  readonly clock: Clock;
-  readonly jar: SessionCookie;
-  readonly cookieFace: SessionMethods['cookie'];
-  readonly access: Settings['access'];
-  readonly onStoreError: Settings['onStoreError'];
-  readonly warn: Warn;
-  readonly warnNotStored: WarnNotStored;
-}
+import type { Site } from './site.js';
+import type { Found } from './transport.js';
+import { explain, warn, warnNotStored } from './warnings.js';
 
 /** How long a handler whose client has left may keep the session. */
 export const LEFT_GRACE_MS = 5_000;
@@ -65,37 +53,32 @@ export class Turn implements Commit, Actions {
   /** The client left {@link LEFT_GRACE_MS} ago. */
   #isGraceOver = false;
 
-  constructor(readonly site: Site, readonly req: IncomingMessage, readonly res: ServerResponse) {
+  constructor(readonly site: Site, readonly req: IncomingMessage, readonly res: ServerResponse | undefined) {
     (req as { [TURN]?: Turn })[TURN] = this;
   }
 
-  /** Finds the session that the cookie names, then calls `next`; `gone` instead, when the client has left meanwhile. */
+  /** Finds the session that the request names, then calls `next`; `gone` instead, when the client has left meanwhile. */
   open(next: Next, gone: () => void): void {
     const { site, req } = this;
-    const cookie = site.jar.read(req);
-    if (cookie === undefined) {
-      debug('%s: no session cookie', req.method);
-      this.#enter(next);
-      return;
-    }
-    let access;
+    let named: Found | undefined;
+    let access: ReturnType<typeof accessOf>;
     try {
-      access = accessOf(req, site.access);
+      named = site.transport.read(req);
+      if (named !== undefined) access = this.res === undefined ? 'snapshot' : accessOf(req, site.access);
     } catch (error) {
+      explain(req, 'no session: %o', error);
       next(error);
       return;
     }
-    if (access === undefined) {
-      this.#detached = 'NOT_LOOKED_UP';
+    if (named === undefined || access === undefined) {
+      if (named !== undefined) this.#detached = 'NOT_LOOKED_UP';
+      explain(req, named === undefined ? 'names no session' : 'has no session, whatever it names');
       this.#enter(next);
       return;
     }
-    if (access !== 'snapshot' && typeof (this.res as Partial<ServerResponse>).on !== 'function') {
-      next(new ClusterError('CLUSTER_BAD_OPTION', "session: an upgrade has no response whose end would give the session on: expected access 'snapshot', found '" + access + "'; change it by manager.update(id, …)"));
-      return;
-    }
-    site.manager.findSession(cookie.id, access === 'snapshot' ? { access, label: labelOf(req) } : this.#queued(access)).then(
-      (session) => { if (this.#found(session, cookie.sentS)) this.#enter(next); else gone(); },
+    const { id, sentS } = named;
+    site.manager.findSession(id, access === 'snapshot' ? { access, label: labelOf(req) } : this.#queued(access)).then(
+      (session) => { if (this.#found(session, access, sentS)) this.#enter(next); else gone(); },
       (error: unknown) => { if (this.#left) gone(); else if (this.#lost(error)) this.#enter(next); else next(error); },
     );
   }
@@ -109,17 +92,23 @@ export class Turn implements Commit, Actions {
 
   #enter(next: Next): void {
     // Before the handler, used or not: `res.end(req.session.name)` takes `res.end` first and the session then.
-    if (this.res.headersSent) this.#flushed = true;
-    else holdBack(this.res, this);
+    if (this.res !== undefined && !this.res.headersSent) {
+      holdBack(this.res, this);
+    } else {
+      // No end of a response will store a change or give the session on.
+      this.#flushed = true;
+      if (this.#handle !== undefined) this.#giveUp(this.#handle);
+    }
     next();
   }
 
   #looked(): void { takeBack(this.#finding); this.#finding = undefined; }
 
-  #found(session: Session | undefined, sentS: number | undefined): boolean {
+  #found(session: Session | undefined, access: string, sentS: number | undefined): boolean {
     this.#looked();
     if (session === undefined) {
-      debug('%s: the id in the cookie is unknown or has expired', this.req.method);
+      explain(this.req, 'its session is not in the store');
+      warn('UNKNOWN_ID');
       return !this.#left;
     }
     this.#take(session);
@@ -127,6 +116,7 @@ export class Turn implements Commit, Actions {
       this.#giveUp(session);
       return false;
     }
+    explain(this.req, 'has its session, %s', access);
     this.#cookieId = session.id;
     this.#cookieSentS = sentS;
     return true;
@@ -137,7 +127,7 @@ export class Turn implements Commit, Actions {
     this.#looked();
     if (ClusterError.is(error, 'CLUSTER_MOVED')) this.#detached = 'MOVED';
     else if (this.site.onStoreError === 'anonymous' && (ClusterError.is(error, 'CLUSTER_UNAVAILABLE') || ClusterError.is(error, 'CLUSTER_UNKNOWN_OUTCOME'))) this.#detached = 'STORE_DOWN';
-    debug('%s: no session: %s', this.req.method, this.#detached ?? 'error');
+    explain(this.req, 'no session: %s', this.#detached ?? String(error));
     return this.#detached !== undefined;
   }
 
@@ -159,36 +149,40 @@ export class Turn implements Commit, Actions {
   assign(value: unknown): void {
     if (value === this.#handle && value !== undefined) return;
     if (value !== null) throw new ClusterError('CLUSTER_BAD_OPTION', `req.session: expected null, which ends the session, found ${typeof value}; set attributes on it`);
-    this.destroy().catch(ignored);
+    const isLate = this.#flushed;
+    this.destroy().catch((error: unknown) => { if (isLate) this.failed(error); });
+  }
+
+  /** A change that came too late has thrown; maybe nobody saw it. */
+  late(): void {
+    if (this.#flushed && this.res !== undefined) warn('LATE_CHANGE');
   }
 
   begin(): Promise<void> | undefined {
     this.#flushed = true;
     const settle = () => this.#settle();
-    const sending = this.#running === undefined ? settle() : this.#running.then(settle, settle);
-    sending?.catch((error: unknown) => { this.#notStored(error); });
-    return sending;
+    return this.#running === undefined ? settle() : this.#running.then(settle, settle);
   }
 
   /** What a method could not do fails the response, unless the application answers an error of its own. */
   #settle(): Promise<void> | undefined {
-    return this.#failure !== undefined && this.res.statusCode < 400 ? Promise.reject(this.#failure) : this.#send();
+    return this.#failure !== undefined && this.res !== undefined && this.res.statusCode < 400 ? Promise.reject(this.#failure) : this.#send();
   }
 
   /** The handler has ended: nobody else would say why its answer is replaced. */
-  #notStored(error: unknown): void {
-    debug('%s: answered with the error: %o', labelOf(this.req), error);
-    if (!ClusterError.is(error) || error.status === 500) this.site.warnNotStored(ClusterError.is(error) ? error.code : 'CLUSTER_HTTP_ERROR', String(error));
+  failed(error: unknown): void {
+    explain(this.req, 'not stored: %o', error);
+    if (!ClusterError.is(error) || error.status === 500) warnNotStored(error);
   }
 
   #send(): Promise<void> | undefined {
     const handle = this.#handle;
     if (handle === undefined || this.#over) return undefined;
     this.#over = true;
-    const { manager, warn } = this.site;
+    const { manager } = this.site;
     if (isStored(handle)) {
       const sent = manager.sendSession(handle);
-      if (handle.id === this.#cookieId && this.site.jar.isDue(this.#cookieSentS)) return this.#sentThenResend(handle.id, sent);
+      if (handle.id === this.#cookieId && this.site.transport.isDue(this.#cookieSentS)) return this.#sentThenResend(handle.id, sent);
       if (this.#used) return sent;
       // Nobody has looked at it, so nothing can have changed and there is nothing to acknowledge.
       sent.catch(ignored);
@@ -220,15 +214,22 @@ export class Turn implements Commit, Actions {
     manager.releaseSession(found).catch(ignored);
   }
 
-  cookie(): string | undefined {
-    const { site, req } = this;
+  announcement(): ((res: ServerResponse) => void) | undefined {
+    const { site: { transport }, req } = this;
     const handle = this.#handle;
     if (handle !== undefined && this.#detached === undefined && isStored(handle)) {
-      if (handle.id === this.#cookieId && !this.#resend) return undefined;
-      debug('%s: Set-Cookie, since the session %s', req.method, this.#resend ? "is used and its cookie's age half over" : 'has a new id');
-      return site.jar.header(req, handle.id);
+      const { id } = handle;
+      const isKnown = id === this.#cookieId;
+      if (isKnown && !this.#resend) return undefined;
+      explain(this.req, isKnown ? "gets its id again, since half of the cookie's age is over" : 'gets a new id');
+      return (res) => { transport.write(req, res, id); };
     }
-    return this.#cleared ? site.jar.cleared(req) : undefined;
+    if (this.#cleared) {
+      explain(this.req, 'is told to forget its id');
+      return (res) => { transport.clear(req, res); };
+    }
+    explain(this.req, 'gets no id: %s', this.#detached ?? 'nothing is in its session, so it is not stored');
+    return undefined;
   }
 
   /** The client has left, or everything has been sent. */
@@ -275,6 +276,7 @@ export class Turn implements Commit, Actions {
   }
 
   regenerate(options: unknown): Promise<void> {
+    if (this.#flushed) return Promise.reject(new ClusterError('CLUSTER_SESSION_ENDED', 'regenerate: the response has begun, so the client cannot be told the new id; call it before'));
     return this.#change(async (old) => {
       const keep = keepOf(options);
       const { manager } = this.site;

@@ -1,47 +1,96 @@
+import type { IncomingMessage } from 'node:http';
 import { debuglog } from 'node:util';
+import { ClusterError } from '@cluster/core';
+import { labelOf } from './access.js';
 
-/** Why a visitor has no session, or a new one, although the application may expect otherwise. */
+/** Why a visitor has no session, or a new one, although the application may expect otherwise; the source of the table in the docs. */
 export const warnings = {
-  BAD_SIGNATURE: 'a session cookie has no valid signature and is not used. If `secret` was changed, give the old one too: secret: [new, old].',
-  MALFORMED_COOKIE: 'a session cookie is malformed or too long and is not used. Another application may use the same cookie name: see `name`.',
-  DOUBLED_COOKIE: 'a request carries two session cookies of one name; the first that is valid is used. They differ in path or domain: see `cookie`.',
-  SECURE_OVER_HTTP: 'the session cookie is marked Secure, but the request came over plain http: browsers drop it unless a proxy in front ends TLS.',
-  INSECURE_COOKIE: 'the session cookie is not marked Secure, since the request came over plain http, and has what browsers take only with it (SameSite=None, Partitioned, or a name with __Host- or __Secure-): they drop it. With a proxy that ends TLS, set cookie.secure to true.',
-  MOVED: "a request changed a session whose id had been changed meanwhile (a login in another tab, most likely); the change was dropped.",
-  NOT_LOOKED_UP: 'an OPTIONS request changed its session; it has none, and the change was dropped.',
-  STORE_DOWN: "a request changed its session while the store could not be reached (onStoreError: 'anonymous'); the change was dropped.",
-} as const;
+  UNKNOWN_ID: {
+    meaning: 'a request named a session that is not in the store. It has timed out (idleTimeoutMs, absoluteTimeoutMs) or was ended, or it is in another store or context; the store does not say which.',
+    remedy: 'None for a visitor who comes back late. If it meets every visitor, see whether all instances use the same store and context.',
+  },
+  BAD_SIGNATURE: {
+    meaning: 'a session cookie has no valid signature and is not used.',
+    remedy: 'If `secret` was changed, give the old one too, for as long as cookies live: secret: [new, old].',
+  },
+  MALFORMED_COOKIE: {
+    meaning: 'a session cookie is no session id, or longer than 600 characters, and is not used.',
+    remedy: 'Another application may use the same cookie name: set `name`.',
+  },
+  MALFORMED_ID: {
+    meaning: 'what `transport.read` found is no session id and is not used.',
+    remedy: 'An id is a string of up to 512 letters, digits, _ and -, as `transport.write` got it. See what the client sends.',
+  },
+  DOUBLED_COOKIE: {
+    meaning: 'a request carried two session cookies of one name; the first that is valid is used.',
+    remedy: 'They differ in path or domain: agree on `cookie.path` and `cookie.domain`.',
+  },
+  SECURE_OVER_HTTP: {
+    meaning: 'the session cookie is marked Secure, but the request came over plain http: browsers drop it unless a proxy in front ends TLS.',
+    remedy: "Behind such a proxy set `trustProxy`, in Express `trust proxy`; else use cookie.secure 'auto'.",
+  },
+  PROXY_NOT_TRUSTED: {
+    meaning: 'a request came over plain http and says X-Forwarded-Proto: https, which is not believed of its address, so the session cookie is not marked Secure.',
+    remedy: 'If a proxy of yours ends TLS, set `trustProxy`, in Express `trust proxy`.',
+  },
+  INSECURE_COOKIE: {
+    meaning: 'the session cookie is not marked Secure, since the request came over plain http, and has what browsers take only with it (SameSite=None, Partitioned, or a name with __Host- or __Secure-): they drop it.',
+    remedy: 'Behind a proxy that ends TLS set `trustProxy`, in Express `trust proxy`, or cookie.secure to true.',
+  },
+  LATE_CHANGE: {
+    meaning: 'a request changed its session after the first bytes of its response had left; the change threw CLUSTER_SESSION_ENDED and was not stored.',
+    remedy: 'Change the session before the response begins, or later by manager.update(id, …).',
+  },
+  MOVED: {
+    meaning: 'a request changed a session whose id had been changed meanwhile (a login in another tab, most likely); the change was dropped.',
+    remedy: 'None after a login in another tab.',
+  },
+  NOT_LOOKED_UP: {
+    meaning: 'an OPTIONS request changed its session; it has none, and the change was dropped.',
+    remedy: 'Change it in a request of another method.',
+  },
+  STORE_DOWN: {
+    meaning: "a request changed its session while the store could not be reached; the change was dropped.",
+    remedy: "None: `onStoreError: 'anonymous'` chose to go on.",
+  },
+} as const satisfies Record<string, { readonly meaning: string; readonly remedy: string }>;
+
+const debug = debuglog('cluster');
+
+/** A line with NODE_DEBUG=cluster about what becomes of a request. */
+export function explain(req: IncomingMessage, text: string, ...values: unknown[]): void {
+  if (debug.enabled) debug(`%s: ${text}`, labelOf(req), ...values);
+}
 
 export type Reason = keyof typeof warnings;
 
-/** Warns once per reason. */
-export type Warn = (reason: Reason) => void;
+const MOST_SAID = 100;
 
-export function warnOnce(): Warn {
-  const warned = new Set<Reason>();
-  return (reason) => {
-    debug('warning %s', reason);
-    if (warned.has(reason)) return;
-    warned.add(reason);
-    process.emitWarning(`session: ${warnings[reason]} (said once)`, { type: 'ClusterWarning', code: `CLUSTER_HTTP_${reason}` });
-  };
+// Of the process, since an application may make any number of session layers, one per request by mistake.
+const said = new Set<string>();
+
+function sayOnce(text: string, code: string): void {
+  if (said.has(text)) return;
+  said.add(text);
+  process.emitWarning(`session: ${text} (said once)`, { type: 'ClusterWarning', code });
 }
 
-/** One line per decision, with NODE_DEBUG=cluster. */
-export const debug = debuglog('cluster');
-
-const MOST_NOT_STORED = 100;
-
-/** Warns once per code and message; neither names a path, which may hold ids and tokens. */
-export type WarnNotStored = (code: string, message: string) => void;
-
-/** For a change that could not be stored because of what the application put into the session. */
-export function warnNotStoredOnce(): WarnNotStored {
-  const told = new Set<string>();
-  return (code, message) => {
-    const reason = `${code} ${message}`;
-    if (told.has(reason) || told.size >= MOST_NOT_STORED) return;
-    told.add(reason);
-    process.emitWarning(`session: ${message} (said once)`, { type: 'ClusterWarning', code });
-  };
+/** Warns once per reason and process. Neither text nor code names an id or a path. */
+export function warn(reason: Reason): void {
+  if (debug.enabled) debug('warning %s', reason);
+  const { meaning, remedy } = warnings[reason];
+  sayOnce(`${meaning} ${remedy}`, `CLUSTER_HTTP_${reason}`);
 }
+
+/** Once per message, for a change that could not be stored. The message names no path, which may hold ids and tokens. */
+export function warnNotStored(error: unknown): void {
+  if (said.size >= MOST_SAID) return;
+  if (ClusterError.is(error)) sayOnce(error.message.replace(/^session: /, ''), error.code);
+  else sayOnce(String(error), 'CLUSTER_HTTP_ERROR');
+}
+
+/** For tests: everything may be said again, as in a new process. */
+export function forgetWarnings(): void {
+  said.clear();
+}
+

@@ -1,5 +1,3 @@
-import { IncomingMessage, type ServerResponse } from 'node:http';
-import { Socket } from 'node:net';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { express5, instance, one, stopAll, SwitchStore } from './support/cluster.js';
 import { put, site } from './support/site.js';
@@ -67,25 +65,5 @@ describe('a resend of the cookie', () => {
     expect(finds).toBe(2);
     expect(reply).toMatchObject({ status: 200, body: '"ada"' });
     expect(reply.headers).not.toHaveProperty('set-cookie');
-  });
-});
-
-describe('an upgrade, which has no response', () => {
-  const upgrade = (method: string, cookie: string) => {
-    const req = new IncomingMessage(new Socket());
-    req.method = method;
-    req.url = '/socket';
-    req.headers.cookie = cookie;
-    return req;
-  };
-
-  it.each([['auto', 'GET', undefined], ['exclusive', 'GET', 'CLUSTER_BAD_OPTION'], ['auto', 'POST', 'CLUSTER_BAD_OPTION']] as const)('access %s and %s', async (access, method, code) => {
-    const sessions = instance({ access });
-    const { post, id } = await site({ put }, sessions);
-    await post('put');
-    const req = upgrade(method, `sid=${id()}`);
-    const error = await new Promise((resolve) => { sessions(req, JSON.parse('{}') as ServerResponse, resolve); });
-    if (code === undefined) expect([error, Reflect.get(req, 'session')]).toEqual([undefined, expect.objectContaining({ user: 'ada' })]);
-    else expect(error).toMatchObject({ code, message: expect.stringContaining('manager.update') as unknown });
   });
 });

@@ -3,6 +3,7 @@ import { DistributedManager, MemoryStore } from '@cluster/core';
 import { session } from '@cluster/http';
 
 const store = () => new MemoryStore();
+const transport = { read: () => undefined, write: () => undefined, clear: () => undefined };
 
 /** The text of the refusal; the options are those of a JavaScript user. */
 function refusal(options: unknown): string {
@@ -24,12 +25,17 @@ describe('session() refuses', () => {
     ['a store that is none', { store: {} }, /store: expected a ClusterStore, found \{\}/],
     ['a manager that is none', { manager: 'm' }, /manager: expected a Manager, found 'm'/],
     ["a manager's option beside a manager", { manager: new DistributedManager(store()), leaseMs: 500 }, /leaseMs: expected beside `store` only/],
-    ['transport', { store: store(), transport: {} }, /transport: expected it to be left out, since it is not built yet/],
-    ['trustProxy', { store: store(), trustProxy: true }, /trustProxy: expected it to be left out, since it is not built yet/],
+    ['a transport without a function', { store: store(), transport: { read: () => 'x', write: () => 1 } }, /transport: expected an object of three functions \{ read\(req\), write\(res, id\), clear\(res\) \}/],
+    ['transport beside name', { store: store(), transport, name: 'sid' }, /transport, name: expected one of the two, found both/],
+    ['transport beside cookie', { store: store(), transport, cookie: { path: '/' } }, /transport, cookie\.path: expected one of the two, found both/],
+    ['transport beside secret', { store: store(), transport, secret: 'hunter2' }, /transport, secret: expected one of the two, found both(?!.*hunter2)/],
+    ...[-1, 1.5, 'proxy.local', '10.0.0.0/33', '', ['127.0.0.1', 8], {}, null].map((trustProxy): [string, unknown, RegExp] => [
+      `trustProxy ${JSON.stringify(trustProxy)}`, { store: store(), trustProxy }, /trustProxy: expected true, false, a number of hops, or an array of addresses: IP addresses, CIDR ranges, 'loopback', 'linklocal', 'uniquelocal', found/,
+    ]),
     ["access 'none'", { store: store(), access: 'none' }, /access: expected 'auto', 'exclusive', 'snapshot', 'shared' or a function of the request, found 'none'/],
     ['onLocked', { store: store(), onLocked: 'queue' }, /onLocked: expected 'wait', 'error', 'redirect' or a function of the lock, found 'queue'/],
     ['publicUrl', { store: store(), publicUrl: 'www2.foo.com' }, /publicUrl: expected an http or https address without path/],
-    ["express-session's options", { store: store(), resave: false, saveUninitialized: false }, /resave, saveUninitialized: no such option; known are store, (?!.*transport).*idleTimeoutMs/],
+    ["express-session's options", { store: store(), resave: false, saveUninitialized: false }, /resave, saveUninitialized: no such option; known are store, .*trustProxy, .*idleTimeoutMs/],
     ['a cookie that is no object', { store: store(), cookie: 'sid' }, /cookie: expected an object .*, found 'sid'/],
     ['an unknown cookie attribute', { store: store(), cookie: { signed: true } }, /cookie\.signed: no such option/],
     ['a name that breaks the header', { store: store(), name: 'a;b' }, /name: expected a cookie name/],
@@ -63,7 +69,12 @@ describe('session() accepts', () => {
     })).toBe('accepted');
   });
 
+  it.each([true, false, 0, 2, 'loopback', '127.0.0.1, 10.0.0.0/8', ['::1', 'uniquelocal', '192.168.0.0/255.255.0.0']])('trustProxy %j', (trustProxy) => {
+    expect(refusal({ store: store(), trustProxy })).toBe('accepted');
+  });
+
   it('an explicit undefined as left out', () => {
     expect(refusal({ store: store(), manager: undefined, name: undefined, cookie: undefined, transport: undefined, leaseMs: undefined })).toBe('accepted');
+    expect(refusal({ store: store(), transport, name: undefined, cookie: undefined, secret: undefined })).toBe('accepted');
   });
 });

@@ -20,7 +20,13 @@ class Store implements Commit {
     return this.waits ? this.outcome.promise : undefined;
   }
 
-  cookie(): string | undefined { return this.line; }
+  announcement(): ((res: ServerResponse) => void) | undefined {
+    const { line } = this;
+    return line === undefined ? undefined : (res) => { res.appendHeader('Set-Cookie', line); };
+  }
+
+  readonly failures: unknown[] = [];
+  failed(error: unknown): void { this.failures.push(error); }
 }
 
 const held = (store: Commit, handler: Handler) => serve((req, res) => {
@@ -293,6 +299,8 @@ describe('a commit that fails', () => {
     const reply = ask(url, { method });
     await store.hasBegun.promise;
     store.outcome.reject(error);
+    await reply;
+    expect(store.failures).toEqual([error]);
     return reply;
   }
 
@@ -334,7 +342,7 @@ describe('a commit that fails', () => {
   });
 
   it('a commit that throws counts as failed', async () => {
-    const { url } = await held({ begin() { throw unavailable; }, cookie: () => undefined }, (_, res) => { res.end('body'); });
+    const { url } = await held({ begin() { throw unavailable; }, announcement: () => undefined, failed: () => undefined }, (_, res) => { res.end('body'); });
     expect((await ask(url)).status).toBe(503);
   });
 

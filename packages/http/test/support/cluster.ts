@@ -6,6 +6,7 @@ import express from 'express';
 // The same package in its version 4; its typings are those of 5, which agree on what is used here.
 import express4 from 'express4';
 import { session, type SessionMiddleware, type SessionOptions } from '@cluster/http';
+import { forgetWarnings } from '../../src/warnings.js';
 
 declare module '@cluster/core' {
   interface SessionData { user: string; count: number; cart: string[]; note: string; csrf: string }
@@ -91,16 +92,21 @@ export class SwitchStore extends ClusterStoreBase {
   }
 }
 
-/** The codes of the warnings that `work` causes. */
-export async function warningsOf(work: () => Promise<unknown>): Promise<string[]> {
-  const codes: string[] = [];
+export interface Warning { readonly code: string; readonly text: string }
+
+/** The warnings that `work` causes in a process that has given none before. */
+export async function warned(work: () => Promise<unknown>): Promise<Warning[]> {
+  const warnings: Warning[] = [];
+  forgetWarnings();
   // Jest gives tests a process object of their own, whose 'warning' events are not those of the real one.
   const { emitWarning } = process;
-  process.emitWarning = (_message: unknown, options?: unknown) => { codes.push(String(Reflect.get(Object(options) as object, 'code'))); };
+  process.emitWarning = (message: unknown, options?: unknown) => { warnings.push({ code: String(Reflect.get(Object(options) as object, 'code')), text: String(message) }); };
   try {
     await work();
   } finally {
     process.emitWarning = emitWarning;
   }
-  return codes;
+  return warnings;
 }
+
+export const warningsOf = async (work: () => Promise<unknown>): Promise<string[]> => (await warned(work)).map(({ code }) => code);

@@ -1,0 +1,20 @@
+import { createServer } from 'node:http';
+import { MemoryStore } from '@cluster/core';
+import { session } from '@cluster/http';
+
+export const sessions = session({
+  store: new MemoryStore(),
+  transport: {
+    read: (req) => req.headers['x-session-id'],
+    write: (res, id) => { res.setHeader('X-Session-Id', id); },
+    clear: (res) => { res.setHeader('X-Session-Id', ''); },
+  },
+});
+
+export const server = createServer((req, res) => {
+  void sessions.open(req, res).then((visitor) => {
+    if (visitor === undefined) return;
+    visitor.set('visits', Number(visitor.get('visits') ?? 0) + 1);
+    res.end(`visit ${String(visitor.get('visits'))}`);
+  });
+});
