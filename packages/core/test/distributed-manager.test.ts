@@ -1,5 +1,5 @@
 import { afterEach, describe, it, expect, jest } from '@jest/globals';
-import { DistributedManager, MemoryStore } from '../src/index.js';
+import { DistributedManager, MemoryStore, type Session } from '../src/index.js';
 import { Clock } from '../src/driver.js';
 import { callLost, Cluster, eventsOf, found, Gate, hangs, increment, keyOf, refusedByStore } from './cluster.js';
 
@@ -111,6 +111,61 @@ describe('drain', () => {
     await cluster.within(10, a.manager.update(y, increment));
     expect(await cluster.holder(y)).toBe(undefined);
     expect(await cluster.stored(y)).toEqual({ n: 1 });
+  });
+
+  it('serves those who wait in their order, here and elsewhere, and keeps nothing', async () => {
+    const [a, b] = [await cluster.add('a'), await cluster.add('b')];
+    const id = await cluster.session(a, { order: [] });
+    const note = (name: string) => (session: Session) => { session.set('order', [...session.get('order') as string[], name]); };
+    const first = await found(a.manager.findSession(id));
+    const waiting: Promise<unknown>[] = [];
+    for (const [name, { manager }] of [['a1', a], ['b1', b], ['a2', a], ['b2', b]] as const) {
+      waiting.push(manager.update(id, note(name)));
+      await cluster.clock.advance(300);
+    }
+    await cluster.within(100, a.manager.drain());
+    expect(a.manager.health()).toMatchObject({ status: 'draining', held: 1, running: 1, waiting: 2 });
+    await a.manager.sendSession(first);
+    await cluster.within(2_000, Promise.all(waiting));
+    expect(await cluster.stored(id)).toEqual({ order: ['a1', 'b1', 'a2', 'b2'] });
+    expect(a.manager.health()).toMatchObject({ held: 0, waiting: 0 });
+  });
+
+  it('with requests that share a session gives it back after the last', async () => {
+    const a = await cluster.add('a');
+    const id = await cluster.session(a);
+    const [first, second] = [await found(a.manager.findSession(id, { access: 'shared' })), await found(a.manager.findSession(id, { access: 'shared' }))];
+    await cluster.within(100, a.manager.drain());
+    for (const each of [first, second]) {
+      expect(a.manager.health().held).toBe(1);
+      increment(each);
+      await cluster.within(100, a.manager.sendSession(each));
+    }
+    expect(await cluster.holder(id)).toBe(undefined);
+    expect(await cluster.stored(id)).toEqual({ n: 2 });
+  });
+});
+
+describe('a process that was suspended', () => {
+  it('beyond its lease serves nothing from memory, has its change refused, and goes on as a new incarnation', async () => {
+    const [a, b] = [await cluster.add('a', { leaseMs: 1_000 }, 'unknown'), await cluster.add('b', { leaseMs: 1_000 }, 'unknown')];
+    const [idle, busy] = [await cluster.session(a), await cluster.session(a)];
+    const session = await found(a.manager.findSession(busy));
+    increment(session);
+    const { incarnation } = a.manager.health();
+    cluster.kill(a, 'a');
+    await cluster.within(5_000, b.manager.update([idle, busy], (...both) => { for (const each of both) each.set('n', 10); }));
+    a.table.behave();
+    for (const id of [idle, busy]) {
+      const snapshot = await cluster.within(3_000, found(a.manager.findSession(id, { access: 'snapshot' })));
+      expect(snapshot.get('n')).toBe(10);
+    }
+    expect((await cluster.failure(3_000, a.manager.sendSession(session))).code).toBe('CLUSTER_FENCED');
+    await cluster.clock.advance(3_000);
+    expect(a.manager.health().incarnation).not.toBe(incarnation);
+    expect(eventsOf(a, 'lapsed')).toEqual([{ incarnation, next: a.manager.health().incarnation, held: 2 }]);
+    await cluster.within(3_000, a.manager.update(busy, increment));
+    expect(await cluster.stored(busy)).toEqual({ n: 11 });
   });
 });
 
