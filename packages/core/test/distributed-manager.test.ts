@@ -163,7 +163,7 @@ describe('a process that was suspended', () => {
     expect((await cluster.failure(3_000, a.manager.sendSession(session))).code).toBe('CLUSTER_FENCED');
     await cluster.clock.advance(3_000);
     expect(a.manager.health().incarnation).not.toBe(incarnation);
-    expect(eventsOf(a, 'lapsed')).toEqual([{ incarnation, next: a.manager.health().incarnation, held: 2 }]);
+    expect(eventsOf(a, 'lapsed')).toEqual([{ incarnation, next: a.manager.health().incarnation, held: 0 }]);
     await cluster.within(3_000, a.manager.update(busy, increment));
     expect(await cluster.stored(busy)).toEqual({ n: 11 });
   });
