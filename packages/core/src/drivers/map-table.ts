@@ -51,27 +51,27 @@ export class MapTable implements SessionTable {
     await this.map.stop?.();
   }
 
-  async acquire(key: string, claim: Claim, from?: string, have?: Stamp): Promise<Acquired> {
+  acquire(key: string, claim: Claim, from?: string, have?: Stamp): Promise<Acquired> {
     let holder: Claim | undefined;
-    const acquired = await this.#step(key, undefined, (present) => {
+    const decide = (present: Stored | undefined) => {
       if (present?.kind === 'record') holder = present.holder ?? holder;
       return acquireStep(present, claim, from, have);
-    });
+    };
     // Others took it each time and had given it back by the next look: who waits asks again.
-    return acquired ?? { kind: 'busy', holder: holder ?? { incarnation: '', grant: '' } };
+    return this.#step<Acquired>(key, undefined, decide, () => ({ kind: 'busy', holder: holder ?? { incarnation: '', grant: '' } }));
   }
 
-  async create(key: string, claim: Claim, write: Write, then: 'keep' | 'release'): Promise<'created' | 'exists'> {
+  create(key: string, claim: Claim, write: Write, then: 'keep' | 'release'): Promise<'created' | 'exists'> {
     const nothing = { stored: undefined, revision: undefined, sinceMs: 0, atMs: this.clock.monotonicMs(), generation: this.#generation(), bytes: 0 };
-    return await this.#step(key, nothing, (present) => createStep(present, claim, write, then)) ?? this.#contended(key);
+    return this.#step(key, nothing, (present) => createStep(present, claim, write, then));
   }
 
-  async commit(key: string, grant: string, base: Stamp | undefined, write: Write, then: Then): Promise<Committed> {
-    return await this.#step(key, this.#lastPut(key), (present) => commitStep(present, grant, base, write, then)) ?? this.#contended(key);
+  commit(key: string, grant: string, base: Stamp | undefined, write: Write, then: Then): Promise<Committed> {
+    return this.#step(key, this.#lastPut(key), (present) => commitStep(present, grant, base, write, then));
   }
 
-  async remove(key: string, grant: string | undefined, base: Stamp | undefined, why: Gone, keepMs: number): Promise<Removed> {
-    return await this.#step(key, this.#lastPut(key), (present) => removeStep(present, grant, base, why, keepMs)) ?? this.#contended(key);
+  remove(key: string, grant: string | undefined, base: Stamp | undefined, why: Gone, keepMs: number): Promise<Removed> {
+    return this.#step(key, this.#lastPut(key), (present) => removeStep(present, grant, base, why, keepMs));
   }
 
   async read(key: string, have?: Stamp): Promise<SessionRecord | Absent> {
@@ -87,7 +87,7 @@ export class MapTable implements SessionTable {
       for (const [key, lifetimeMs] of queue) {
         const known = this.#seen.has(key);
         // Who lost this often lost to others who touched or wrote it.
-        const touched = await this.#step(key, undefined, (present) => touchStep(present, lifetimeMs), TOUCH_ROUNDS);
+        const touched = await this.#step(key, undefined, (present) => touchStep(present, lifetimeMs), () => 'there' as const, TOUCH_ROUNDS);
         if (touched === 'gone') gone.add(key);
         if (!known) this.#seen.delete(key); // nobody here is about to write it
       }
@@ -109,10 +109,11 @@ export class MapTable implements SessionTable {
     return await this.map.signal?.(instanceId, message) ?? true;
   }
 
-  /** Decides, puts, and begins again with a fresh look as long as others put first; undefined: they did so `rounds` times. */
+  /** Decides, puts, and begins again with a fresh look as long as others put first; `contended` answers when they did so `rounds` times. */
   async #step<A>(
-    key: string, last: SeenNow | undefined, decide: (present: Stored | undefined) => Step<A>, rounds = MAX_ROUNDS,
-  ): Promise<A | undefined> {
+    key: string, last: SeenNow | undefined, decide: (present: Stored | undefined) => Step<A>,
+    contended: () => A = () => this.#contended(key), rounds = MAX_ROUNDS,
+  ): Promise<A> {
     let seen = last;
     for (let round = 0; round < rounds; round += 1) {
       const fresh = seen === undefined;
@@ -126,7 +127,7 @@ export class MapTable implements SessionTable {
       if (put !== undefined && await this.#put(key, seen, put)) return answer;
       seen = undefined;
     }
-    return undefined;
+    return contended();
   }
 
   async #look(key: string): Promise<SeenNow> {

@@ -22,14 +22,14 @@ export class Commit {
    * content, or has let it go.
    * @throws ClusterError CLUSTER_FENCED or CLUSTER_SESSION_ENDED: certainly not stored; CLUSTER_UNKNOWN_OUTCOME; or the store's refusal
    */
-  async publish(slot: Slot, held: Held, change: Change | undefined, lifetimeMs: number, then: Then, deadlineMs: number): Promise<void> {
+  publish(slot: Slot, held: Held, change: Change | undefined, lifetimeMs: number, then: Then, deadlineMs: number): Promise<void> {
     slot.committing = true;
-    try {
-      if (change === undefined) await this.#unlock(slot, held, lifetimeMs, then, Infinity);
-      else await this.#store(slot, held, change, held.copy.stamp, lifetimeMs, then, deadlineMs);
-    } finally {
-      slot.committing = false;
-    }
+    const published = change === undefined ? this.#unlock(slot, held, lifetimeMs, then, Infinity)
+      : this.#store(slot, held, change, held.copy.stamp, lifetimeMs, then, deadlineMs);
+    const over = () => { slot.committing = false; };
+    // Before whoever waits for what is returned.
+    published.then(over, over);
+    return published;
   }
 
   /**

@@ -275,10 +275,10 @@ export class Turns {
     if (promoted !== undefined) await this.#sendExclusive(turn, promoted.change, deadlineMs, goesOn);
   }
 
-  async #sendExclusive(turn: Turn, change: Change | undefined, deadlineMs: number, goesOn: boolean): Promise<void> {
+  #sendExclusive(turn: Turn, change: Change | undefined, deadlineMs: number, goesOn: boolean): Promise<void> {
     const { place } = turn;
     if (!this.#isHeld(place)) {
-      if (change === undefined) return;
+      if (change === undefined) return DONE;
       this.engine.events.emit('fenced', { session: shortName(turn.key), label: turn.label });
       throw new ClusterError('CLUSTER_FENCED', `session ${shortName(turn.key)}: this instance lost the lock while the request ran; the change was not stored; retry the request`);
     }
@@ -286,8 +286,8 @@ export class Turns {
     const content = change && applied(held.copy.attributes, change);
     if (content !== undefined) this.records.checkSize(turn.key, content);
     else this.lifetimes.touchLater(held, turn.key);
-    await this.engine.send(slot, held, change, this.lifetimes.ofHeld(held, content), deadlineMs, goesOn);
-    if (goesOn) turn.state.rebase(held.copy.attributes, false);
+    const sent = this.engine.send(slot, held, change, this.lifetimes.ofHeld(held, content), deadlineMs, goesOn);
+    return goesOn ? sent.then(() => { turn.state.rebase(held.copy.attributes, false); }) : sent;
   }
 
   #attach(turn: Turn, place: Place): void {
