@@ -37,7 +37,11 @@ export class Turns {
     this.records = new Records(engine, options.maxRecordBytes);
     this.finding = new Finding(engine, options, this.lifetimes, this.records, unknownIds);
     engine.touches.onBeat = () => {
-      for (const turn of this.#running) if (turn.place !== undefined) this.lifetimes.touchLater(turn.place.held, turn.key);
+      for (const { key, place } of this.#running) {
+        if (place === undefined) continue;
+        this.lifetimes.touchLater(place.held, key);
+        engine.touches.inUse(place.held.lifetimeMs);
+      }
     };
   }
 
@@ -67,9 +71,7 @@ export class Turns {
     const sharing = others ?? new Sharing(place, () => { this.engine.leave(slot); });
     const first = sharing.first?.state;
     const turn = new Turn(this, slot.key, new SessionState(id, false, this.options.codec, first?.base ?? held.copy.attributes, first), label, 'shared');
-    turn.place = place;
-    turn.sinceMs = this.engine.now();
-    this.#running.add(turn);
+    this.#run(turn, place);
     sharing.join(turn);
     if (others === undefined) this.#share(slot, sharing);
     else others.arrived();
@@ -291,12 +293,17 @@ export class Turns {
   }
 
   #attach(turn: Turn, place: Place): void {
-    turn.place = place;
     turn.access = 'exclusive';
-    turn.sinceMs = this.engine.now();
-    this.#running.add(turn);
+    this.#run(turn, place);
     place.slot.user = turn;
     this.engine.holdLimit.watch(place.slot);
+  }
+
+  #run(turn: Turn, place: Place): void {
+    turn.place = place;
+    turn.sinceMs = this.engine.now();
+    this.#running.add(turn);
+    this.engine.touches.inUse(place.held.lifetimeMs);
   }
 
   #begin(turn: Turn): void {
