@@ -107,6 +107,7 @@ export class Turns {
       this.end(turn, 'sent');
       return DONE;
     }
+    if (!goesOn) this.#close(turn, 'sent');
     return this.#send(turn, change, goesOn);
   }
 
@@ -119,6 +120,7 @@ export class Turns {
 
   async #sendShared(turn: Turn, sharing: Sharing, goesOn: boolean): Promise<void> {
     this.#begin(turn);
+    if (!goesOn) this.#close(turn, 'sent');
     try {
       await sharing.publish(turn, goesOn, async (isLast) => {
         const change = turn.state.changes();
@@ -198,6 +200,7 @@ export class Turns {
     const { place } = turn;
     if (turn.state.ended !== undefined || turn.isSending) return;
     turn.isSending = true;
+    this.#close(turn, 'released');
     try {
       if (turn.sharing !== undefined) await turn.sharing.publish(turn, false, (isLast) => (isLast && this.#isHeld(place) ? this.finding.unlock(place) : DONE));
       else if (this.#isHeld(place)) await this.finding.unlock(place);
@@ -208,12 +211,17 @@ export class Turns {
 
   #isHeld(place: Place | undefined): place is Place { return place !== undefined && place.slot.held === place.held; }
 
+  /** From the moment at which its changes are taken the handle accepts none, and finds in its context do not come back to it. */
+  #close(turn: Turn, why: string): void {
+    turn.state.ended ??= why;
+    if (turn.scope !== undefined) turn.scope.session = undefined;
+  }
+
   /** The handle takes no more changes; a slot that nobody else uses is left. */
   end(turn: Turn, why: string): void {
-    turn.state.ended ??= why;
+    this.#close(turn, why);
     turn.isSending = false;
     this.#running.delete(turn);
-    if (turn.scope !== undefined) turn.scope.session = undefined;
     const { place } = turn;
     turn.place = undefined;
     if (turn.sharing !== undefined) turn.sharing.left(turn);
