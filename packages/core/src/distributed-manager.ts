@@ -62,8 +62,8 @@ export class DistributedManager implements Manager {
   }
 
   async drain(): Promise<void> {
-    if (this.#status !== 'up') return;
-    this.#status = 'draining';
+    if (this.#status === 'up') this.#status = 'draining';
+    // Also before it has started: nothing is kept from the first request on.
     await this.#engine.drain();
   }
 
@@ -273,7 +273,7 @@ export class DistributedManager implements Manager {
       }
       engine.touches.keep(settingsKey(this.context), 3 * leaseMs, agree);
     }
-    this.#status = 'up';
+    this.#status = this.#engine.isDraining ? 'draining' : 'up';
   }
 
   async #stop(): Promise<void> {

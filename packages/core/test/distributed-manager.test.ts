@@ -99,6 +99,16 @@ describe('the start', () => {
 });
 
 describe('drain', () => {
+  it('takes effect from the first request on where the manager has not started yet', async () => {
+    const a = cluster.make('a');
+    await a.manager.drain();
+    expect(a.manager.health().status).toBe('new');
+    await cluster.within(10, a.manager.start());
+    expect(a.manager.health().status).toBe('draining');
+    const id = await cluster.session(a);
+    expect(await cluster.holder(id)).toBe(undefined);
+  });
+
   it('gives back what is idle, and what is in use at its end', async () => {
     const a = await cluster.add('a');
     const [x, y] = [await cluster.session(a), await cluster.session(a)];

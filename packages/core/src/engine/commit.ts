@@ -6,9 +6,7 @@ import { unavailable } from './acquisition.js';
 import { applied } from './conflict.js';
 import type { Engine } from './engine.js';
 import { copyOf, pause, type Held, type Slot } from './ownership.js';
-import { refused } from './store-calls.js';
-
-const RETRY_MS = 50;
+import { refused, retryInMs, RETRY_MS } from './store-calls.js';
 
 /** What a re-grant showed of a commit: it is there; it is not, and the record has this earlier stamp of the content; or neither is certain. */
 type Resolved = 'done' | Stamp | 'unknown';
@@ -106,7 +104,7 @@ export class Commit {
       sent = sameStamp(base, held.copy.stamp) ? change : wholeOf(content);
       // The re-grant fenced what failed, for ever where the store never rolls back.
       if (failure !== undefined && this.engine.now() + RETRY_MS >= deadlineMs) throw this.engine.calls.capabilities.rollback ? this.#unknown(slot) : unavailable(failure);
-      if (!first) await pause(this.engine.clock, RETRY_MS);
+      if (!first) await pause(this.engine.clock, retryInMs(this.engine.now(), deadlineMs));
     }
   }
 
@@ -139,7 +137,7 @@ export class Commit {
       }
       if (answer?.kind === 'busy' && answer.holder.incarnation === claim.incarnation) from = answer.holder.grant;
       else if (answer !== undefined) return this.#lost(slot, held);
-      await pause(engine.clock, Math.max(1, Math.min(RETRY_MS, deadlineMs - engine.now())));
+      await pause(engine.clock, retryInMs(engine.now(), deadlineMs));
     }
     return this.#lost(slot, held);
   }

@@ -4,9 +4,8 @@ import { sizeOf } from '../session.js';
 import { shortName } from '../session-id.js';
 import type { Engine } from './engine.js';
 import { copyOf, pause, type Held, type Slot } from './ownership.js';
-import { refused } from './store-calls.js';
+import { refused, retryInMs } from './store-calls.js';
 
-const RETRY_MS = 50;
 export const TOMBSTONE_MS = 60_000;
 
 /** Where this instance has the lock of a session. */
@@ -75,7 +74,7 @@ export class Records {
     const untilMs = Math.min(deadlineMs, this.engine.now() + settings.storeTimeoutMs);
     while (!lease.isMade) {
       if (this.engine.now() >= untilMs) throw new ClusterError('CLUSTER_UNAVAILABLE', 'this instance lost its lease, and the store has not acknowledged a new one; retry');
-      await pause(clock, RETRY_MS);
+      await pause(clock, retryInMs(this.engine.now(), untilMs));
     }
   }
 
@@ -89,7 +88,7 @@ export class Records {
         if (this.engine.isPlain || this.engine.now() >= deadlineMs) {
           throw refused(error) ? new ClusterError('CLUSTER_UNKNOWN_OUTCOME', 'the store did not answer in time, then refused; what became of the call is not known', { cause: error }) : error;
         }
-        await pause(this.engine.clock, RETRY_MS);
+        await pause(this.engine.clock, retryInMs(this.engine.now(), deadlineMs));
       }
     }
   }

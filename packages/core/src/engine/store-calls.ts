@@ -5,6 +5,11 @@ import { ClusterError } from '../errors.js';
 /** True if the store certainly changed nothing; any other rejection leaves the outcome unknown. */
 export const refused = (error: unknown): boolean => ClusterError.is(error) && error.code !== 'CLUSTER_UNKNOWN_OUTCOME';
 
+export const RETRY_MS = 50;
+
+/** How long to wait before the next try of something that must end by `untilMs`. */
+export const retryInMs = (nowMs: number, untilMs: number): number => Math.max(1, Math.min(RETRY_MS, untilMs - nowMs));
+
 /** A table whose calls are counted and end within `timeoutMs`, and by `untilMs` at the latest: what a driver does not answer by then is unknown. */
 export class StoreCalls implements Omit<SessionTable, 'capabilities' | 'sweep' | 'keys'> {
   readonly counts: Record<string, number> = {};
