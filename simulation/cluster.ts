@@ -17,7 +17,7 @@ import { World } from './world.js';
 const TABLE = Symbol.for('@cluster/core/table');
 
 /** One life of an instance. */
-export interface Life { readonly process: Process; readonly manager: DistributedManager; incarnation: string | undefined; readonly discard: () => void; isRetired: boolean }
+export interface Life { readonly process: Process; readonly manager: DistributedManager; incarnation: string | undefined; readonly discard: () => void; isDrained: boolean; isRetired: boolean }
 
 /** What a mutation changes. */
 export interface Mutation {
@@ -69,11 +69,14 @@ export class Cluster {
     const { plan, random, world } = this;
     this.#births += 1;
     const rate = 1 + random.between(-plan.rateSpread, plan.rateSpread);
-    const process = new Process(`${instanceId}#${this.#births}`, instanceId, this.#births, world, random, rate, plan.hasClock ? random.between(-5_000, 5_000) : 0);
+    const skewMs = plan.hasClock ? random.between(-5_000, 5_000) : 0;
+    if (rate !== 1) this.faults.add('rate', 'clock');
+    if (skewMs !== 0) this.faults.add('skew', 'clock');
+    const process = new Process(`${instanceId}#${this.#births}`, instanceId, this.#births, world, random, rate, skewMs);
     const link = new Link(world, process, random, this.weather, this.outage, this.faults);
     const { table, discard } = this.#tableOf(process, link);
     const manager = new DistributedManager(lending(instanceId, this.mutation.table?.(table, world) ?? table), { ...plan.options, clock: process.clock });
-    const life: Life = { process, manager, incarnation: undefined, discard, isRetired: false };
+    const life: Life = { process, manager, incarnation: undefined, discard, isDrained: false, isRetired: false };
     manager.on('conflict', ({ label, outcome }) => { if (label !== undefined) this.recorder.conflicts.set(label, outcome); });
     manager.on('lapsed', ({ next }) => { life.incarnation = next; });
     if (world.trace !== undefined) for (const event of ['conflict', 'takeover', 'handover', 'lapsed', 'fenced', 'generation', 'warning'] as const) {
@@ -105,7 +108,7 @@ export class Cluster {
       const steps = this.mutation.steps?.(this.table, this.world) ?? this.table;
       return { table: new LinkedTable(steps, link, this.network, process), discard: nothing };
     }
-    if (this.map !== undefined) return { table: tableOf(new LinkedMap(this.map, this.#capabilities, link, this.network, process), process.clock), discard: nothing };
+    if (this.map !== undefined) return { table: tableOf(new LinkedMap(this.map, this.#capabilities, link, this.network, process, this.plan.hasSignals), process.clock), discard: nothing };
     const store = new MemoryStore({ ...(this.#memory && { shareWith: this.#memory }), clock: process.clock });
     // The door through which a manager gets it.
     const inner = Reflect.get(store, TABLE) as SessionTable;

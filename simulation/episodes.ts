@@ -4,7 +4,7 @@ import { calm, calmDown } from './weather.js';
 
 const KEPT_STATES = 8;
 
-/** What happens to whole processes, to the store and to the network while a run goes on. */
+/** What happens to whole processes, to the store and to the network while a run goes on. Each says what it hit, if anything. */
 export class Episodes {
   #isOver = false;
   readonly #ends = new Set<() => void>();
@@ -26,9 +26,8 @@ export class Episodes {
     calmDown(cluster.weather);
     for (const end of [...this.#ends]) end();
     cluster.outage.mode = 'up';
-    // Of several processes with one address only the newest hears.
-    const newest = new Map(cluster.running.map((life) => [life.process.instanceId, life]));
-    for (const life of cluster.running) if (newest.get(life.process.instanceId) !== life) cluster.kill(life);
+    // Of several processes with one address only the newest hears, and none if that one is dead.
+    for (const life of cluster.running) if (!cluster.network.reaches(life.process)) cluster.kill(life);
     if (cluster.running.length === 0) cluster.bear('i0');
   }
 
@@ -44,11 +43,13 @@ export class Episodes {
   #begin(episode: Episode): void {
     const { cluster, cluster: { random, world } } = this;
     const running = cluster.running.filter(({ process }) => !process.isPaused);
-    const life = running.length === 0 ? undefined : random.pick(running);
+    const crowded = running.filter(({ manager }) => manager.health().waiting > 0);
+    const life = running.length === 0 ? undefined : random.pick(crowded.length > 0 && random.chance(0.5) ? crowded : running);
     if (life === undefined) return;
-    if (!this[episode](life)) return;
-    cluster.faults.add(episode);
-    world.trace?.('***', `${episode} ${life.process.name}`);
+    const what = this[episode](life);
+    if (what === undefined) return;
+    cluster.faults.add(episode, what);
+    world.trace?.('***', `${episode} ${life.process.name}: ${what}`);
   }
 
   /** Calls back at the end of the episode, or of all. */
@@ -58,37 +59,46 @@ export class Episodes {
     this.cluster.world.after(ms, once);
   }
 
-  pause(life: Life, suspends = false): boolean {
+  pause(life: Life, suspends = false): string {
     const { random, plan } = this.cluster;
     life.process.pause(suspends);
     const { readLeaseMs, leaseMs } = plan.options;
     this.#for(random.pick([random.between(0, readLeaseMs), random.between(0, leaseMs), random.between(leaseMs, 2.5 * leaseMs)]), () => { life.process.resume(); });
-    return true;
+    return 'process';
   }
 
-  suspend(life: Life): boolean { return this.pause(life, true); }
+  suspend(life: Life): string { return this.pause(life, true); }
 
-  crash(life: Life): boolean {
+  crash(life: Life): string {
     const { cluster, cluster: { random, plan } } = this;
     cluster.kill(life);
     // Some stay dead for the rest of the run.
     const stays = random.chance(0.15) && cluster.running.length > 1;
     if (!stays) this.#for(random.between(1, 2 * plan.options.leaseMs), () => { this.#replace(life); });
-    return true;
+    return 'process';
   }
 
   /** A second process takes the address while the first still serves; signals no longer arrive there. */
-  overlap(life: Life): boolean {
+  overlap(life: Life): string | undefined {
     const { cluster, cluster: { random, plan } } = this;
-    if (plan.gone === 'dead' || plan.store === 'memory') return false;
+    if (plan.gone === 'dead' || plan.store === 'memory') return undefined;
     cluster.bear(life.process.instanceId);
     this.#for(random.between(0, 2 * plan.options.leaseMs), () => { cluster.kill(life); });
-    return true;
+    return 'process';
+  }
+
+  /** Gives back what is idle and keeps nothing from now on; it goes on serving. */
+  drain(life: Life): string {
+    const what = crowd(life);
+    life.isDrained = true;
+    life.manager.drain().catch((error: unknown) => { this.cluster.recorder.violation('error', `${life.process.name}: drain ended with ${String(error)}`); });
+    return what;
   }
 
   /** Stops as it should, then starts anew. */
-  restart(life: Life): boolean {
+  restart(life: Life): string {
     const { cluster } = this;
+    const what = crowd(life);
     life.isRetired = true;
     const bear = () => {
       if (!life.process.isAlive) return;
@@ -96,45 +106,45 @@ export class Episodes {
       this.#replace(life);
     };
     life.manager.stop().then(bear, bear);
-    return true;
+    return what;
   }
 
   #replace({ process: { instanceId } }: Life): void {
     if (!this.cluster.running.some(({ process }) => process.instanceId === instanceId)) this.cluster.bear(instanceId);
   }
 
-  outage(): boolean {
+  outage(): string {
     const { outage, random, plan } = this.cluster;
     outage.mode = random.pick(['refusing', 'hanging']);
     this.#for(random.between(10, 4 * plan.options.storeTimeoutMs), () => { outage.mode = 'up'; });
-    return true;
+    return outage.mode;
   }
 
   /** Nothing is signalled any more; some drivers notice it. */
-  partition(life: Life): boolean {
+  partition(life: Life): string {
     const { cluster, cluster: { random, plan } } = this;
     const heal = cluster.network.cutOff(life.process, random.chance(0.5));
     this.#for(random.between(10, 2 * plan.options.leaseMs), heal);
-    return true;
+    return 'signals';
   }
 
-  storm(): boolean {
+  storm(): string {
     const { weather, random } = this.cluster;
     const before = { ...weather };
     for (const name of ['lost', 'replyLost', 'late', 'twice', 'repeated', 'slow', 'refused', 'signalLost'] as const) {
       if (random.chance(0.4)) weather[name] = random.pick([0.05, 0.2, 0.5]);
     }
     this.#for(random.between(50, 2_000), () => { Object.assign(weather, this.#isOver ? calm(weather.wayMs, weather.lateMs) : before); });
-    return true;
+    return 'weather';
   }
 
-  rollback(): boolean {
-    const { random } = this.cluster;
-    if (this.#states.length === 0) return false;
+  rollback(): string | undefined {
+    const { random, plan } = this.cluster;
+    if (this.#states.length === 0) return undefined;
     random.pick(this.#states)();
     this.cluster.recorder.rolledBack();
     this.#states = [];
-    return true;
+    return plan.store;
   }
 
   #save(): void {
@@ -149,3 +159,5 @@ export class Episodes {
     world.after(random.between(20, 300), () => { if (!this.#isOver) this.#save(); });
   }
 }
+
+const crowd = ({ manager }: Life): string => (manager.health().waiting > 0 ? 'with waiters queued' : 'with nobody waiting');

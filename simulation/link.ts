@@ -19,10 +19,11 @@ export class Link {
   get isTraced(): boolean { return this.world.trace !== undefined; }
 
   /**
+   * @param method what is called, and `name` what the trace shows of it
    * @param changes whether executing it late or twice could make a difference
    * @param sureTwice whether the answer of a second execution says what became of the first
    */
-  call<T>(name: string, execute: () => Promise<T> | T, changes: boolean, sureTwice: (answer: T) => boolean = () => true): Promise<T> {
+  call<T>(method: string, name: string, execute: () => Promise<T> | T, changes: boolean, sureTwice: (answer: T) => boolean = () => true): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const { random, world } = this;
       const answer = (value: T) => { this.process.receive(() => { resolve(value); }); };
@@ -32,7 +33,7 @@ export class Link {
       const goMs = random.next() * this.weather.wayMs * slow;
       const backMs = random.next() * this.weather.wayMs * slow;
       if (fault !== undefined) {
-        this.faults.add(fault);
+        this.faults.add(fault, method);
         world.trace?.(this.process.name, `${name}: ${fault}`);
       }
       const execution = async (): Promise<T> => {

@@ -51,7 +51,7 @@ export class LinkedTable implements SessionTable {
   }
 
   read(key: string, have?: Stamp): Promise<SessionRecord | Absent> {
-    return this.link.call(`read ${key.slice(-64, -58)}`, () => this.steps.read(key, have), false);
+    return this.link.call('read', `read ${key.slice(-64, -58)}`, () => this.steps.read(key, have), false);
   }
 
   touch(lifetimes: ReadonlyMap<string, number>): Promise<ReadonlySet<string>> {
@@ -70,7 +70,7 @@ export class LinkedTable implements SessionTable {
 
   #call<T>(method: string, run: () => Answer<T>, args: readonly unknown[], sureTwice?: (answer: T) => boolean): Promise<T> {
     const name = this.link.isTraced ? `${method} ${args.map(shortArg).join(' ')}` : method;
-    return this.link.call(name, run, true, sureTwice);
+    return this.link.call(method, name, run, true, sureTwice);
   }
 }
 

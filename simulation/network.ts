@@ -4,6 +4,8 @@ import type { Random } from './random.js';
 import type { FaultCounts, Weather } from './weather.js';
 import type { World } from './world.js';
 
+const FAULT_OF = { signalSlow: 'slow', signalLost: 'lost', signalTwice: 'twice', signalDenied: 'denied' } as const;
+
 interface Listener {
   readonly process: Process;
   readonly receive: (message: string) => void;
@@ -38,6 +40,9 @@ export class Network {
     };
   }
 
+  /** Whether what is sent to the address of the process arrives there. */
+  reaches(process: Process): boolean { return this.#listeners.get(process.instanceId)?.process === process; }
+
   leave(process: Process): void {
     if (this.#listeners.get(process.instanceId)?.process === process) this.#listeners.delete(process.instanceId);
   }
@@ -71,7 +76,7 @@ export class Network {
 
   #happens(fault: 'signalSlow' | 'signalLost' | 'signalTwice' | 'signalDenied'): boolean {
     const happens = this.random.chance(this.weather[fault]);
-    if (happens) this.faults.add(fault);
+    if (happens) this.faults.add(FAULT_OF[fault], 'signal');
     return happens;
   }
 }

@@ -5,7 +5,7 @@ import { calm, type Weather } from './weather.js';
 export type StoreKind = 'table' | 'map' | 'memory';
 export type Workload = 'mixed' | 'login' | 'removal' | 'expiry' | 'handover' | 'rollback';
 export type RequestKind = 'post' | 'save' | 'look' | 'get' | 'write' | 'login' | 'remove' | 'release';
-export type Episode = 'pause' | 'suspend' | 'crash' | 'overlap' | 'outage' | 'partition' | 'restart' | 'storm' | 'rollback';
+export type Episode = 'pause' | 'suspend' | 'crash' | 'overlap' | 'outage' | 'partition' | 'drain' | 'restart' | 'storm' | 'rollback';
 
 /** Everything about a run that follows from its seed before anything happens. */
 export interface Plan {
@@ -15,6 +15,8 @@ export interface Plan {
   readonly gone: StoreCapabilities['gone'];
   /** Whether a map dates its entries. */
   readonly hasClock: boolean;
+  /** Whether a map carries signals; else waiters poll, and nothing is kept. */
+  readonly hasSignals: boolean;
   readonly instances: number;
   readonly sessions: number;
   readonly clients: number;
@@ -50,7 +52,7 @@ const MIXES: Readonly<Record<Workload, Plan['mix']>> = {
   rollback: { post: 60, get: 30, look: 10 },
 };
 
-const EPISODES: Plan['episodes'] = { pause: 25, suspend: 8, crash: 15, overlap: 5, outage: 12, partition: 12, restart: 6, storm: 12 };
+const EPISODES: Plan['episodes'] = { pause: 25, suspend: 8, crash: 15, overlap: 5, outage: 12, partition: 12, drain: 4, restart: 6, storm: 12 };
 
 /** Some faults often, most of them seldom: so that each run is about something. */
 function weatherOf(random: Random, wayMs: number): Weather {
@@ -64,8 +66,8 @@ function weatherOf(random: Random, wayMs: number): Weather {
 
 export function planOf(seed: number, requests: number, change: PlanChange = {}): Plan {
   const random = new Random(seed);
-  const workload = change.workload ?? random.weighted<Workload>({ mixed: 40, login: 15, removal: 10, expiry: 8, handover: 12, rollback: 15 });
-  const store = change.store ?? random.weighted<StoreKind>(workload === 'rollback' ? { table: 70, map: 30 } : { table: 45, map: 35, memory: 20 });
+  const workload = change.workload ?? random.weighted<Workload>({ mixed: 40, login: 15, removal: 10, expiry: 8, handover: 12, rollback: 18 });
+  const store = change.store ?? random.weighted<StoreKind>(workload === 'rollback' ? { table: 60, map: 40 } : { table: 45, map: 35, memory: 20 });
   const leaseMs = random.pick([1_000, 2_000, 4_000]);
     const instances = workload === 'handover' ? random.int(2, 20) : random.int(1, 6);
   const isCalm = random.chance(0.15);
@@ -74,9 +76,10 @@ export function planOf(seed: number, requests: number, change: PlanChange = {}):
   const storeTimeoutMs = random.pick([200, 400]) * (wayMs > 10 ? 3 : 1);
   const weather = isCalm ? calm(wayMs, 50) : weatherOf(random, wayMs);
   const hasClock = store !== 'map' || random.chance(0.7);
+  const hasSignals = store !== 'map' || random.chance(1);
   const plan: Plan = {
-    seed, store, workload, hasClock, instances, requests,
-    gone: store === 'memory' ? 'dead' : random.pick(['dead', 'disconnected', 'unknown']),
+    seed, store, workload, hasClock, hasSignals, instances, requests,
+    gone: store === 'memory' ? 'dead' : hasSignals ? random.pick(['dead', 'disconnected', 'unknown']) : 'unknown',
     sessions: random.int(1, 3), clients: Math.max(random.int(2, 8), workload === 'handover' ? instances + random.int(0, 10) : 0),
     sticky: random.pick([0, 0.5, 0.9, 1]), mix: MIXES[workload],
     options: {

@@ -42,6 +42,7 @@ export class Recorder {
   readonly #versions = new Map<string, number>();
   readonly #tokensStored = new Map<string, Set<string>>();
   #lastNs = 0;
+  #rolledBackNs = 0;
   #tokens = 0;
 
   constructor(private readonly world: World, private readonly mayRollBack: boolean) {}
@@ -107,8 +108,11 @@ export class Recorder {
     for (const [attribute, encoded] of attributes) tokens.add(`${attribute}=${tokenIn(encoded)}`);
   };
 
-  /** Versions may begin anew from older ones. */
-  rolledBack(): void { this.#versions.clear(); }
+  /** Versions may begin anew from older ones, and what was refused before may be executed again by a copy of it that is still on its way. */
+  rolledBack(): void {
+    this.#versions.clear();
+    this.#rolledBackNs = this.now();
+  }
 
   /** Whether anything that the operation would have written was in the store at any time, under a known id. */
   wasStored(session: KnownSession, { value }: HistoryOperation): boolean {
@@ -125,7 +129,7 @@ export class Recorder {
     for (const session of this.sessions) {
       const own = this.operations.filter(({ key }) => key === session.name);
       for (const operation of own) {
-        if (operation.result === 'refused' && this.wasStored(session, operation)) {
+        if (operation.result === 'refused' && operation.call_ns > this.#rolledBackNs && this.wasStored(session, operation)) {
           this.violation('refused', `${session.name}: a change that was refused was stored: ${JSON.stringify(operation)}`);
         }
       }

@@ -52,9 +52,14 @@ export class MapSpace {
 export class LinkedMap implements SessionMap {
   readonly capabilities: Omit<StoreCapabilities, 'delta'>;
   readonly generation?: () => string;
+  readonly signal?: (instanceId: string, message: string) => Promise<boolean>;
 
-  constructor(private readonly space: MapSpace, capabilities: Omit<StoreCapabilities, 'delta'>, private readonly link: Link, private readonly network: Network, private readonly process: Process) {
+  constructor(
+    private readonly space: MapSpace, capabilities: Omit<StoreCapabilities, 'delta'>, private readonly link: Link, private readonly network: Network,
+    private readonly process: Process, hasSignals: boolean,
+  ) {
     this.capabilities = capabilities;
+    if (hasSignals) this.signal = (instanceId, message) => network.send(process, instanceId, message);
     // A client learns of a fail-over when it reconnects; here at once.
     if (capabilities.rollback) this.generation = () => String(space.generation);
   }
@@ -66,15 +71,13 @@ export class LinkedMap implements SessionMap {
   async stop(): Promise<void> { this.network.leave(this.process); }
 
   get(key: string): Promise<Found | undefined> {
-    return this.link.call(this.link.isTraced ? `get ${shortKey(key)}` : 'get', () => this.space.get(key), false);
+    return this.link.call('get', this.link.isTraced ? `get ${shortKey(key)}` : 'get', () => this.space.get(key), false);
   }
 
   compareAndSet(key: string, expected: string | undefined, entry: Entry): Promise<string | undefined> {
     const name = this.link.isTraced ? `put ${shortKey(key)} over ${expected ?? 'nothing'}: ${entry.value.replaceAll(/([0-9a-f]{6})[0-9a-f]{26}/g, '$1')}` : 'put';
-    return this.link.call(name, () => this.space.compareAndSet(key, expected, entry), true, (revision) => revision !== undefined);
+    return this.link.call('put', name, () => this.space.compareAndSet(key, expected, entry), true, (revision) => revision !== undefined);
   }
-
-  signal(instanceId: string, message: string): Promise<boolean> { return this.network.send(this.process, instanceId, message); }
 }
 
 const shortKey = (key: string): string => key.replace(/\.s\.([0-9a-f]{6}).*/, '.s.$1');

@@ -53,6 +53,11 @@ export async function simulate(seed: number, { requests = 500, change = {}, muta
     await rest(world, plan.options.leaseMs * 2 + plan.weather.lateMs + plan.weather.wayMs * 50);
     const endNs = recorder.now();
     await everySession(cluster);
+    await rest(world, plan.options.storeTimeoutMs);
+    for (const { isDrained, manager, process } of cluster.running) {
+      const { held } = manager.health();
+      if (isDrained && held > 0) recorder.violation('drain', `${process.name}: ${held} sessions are held, though it has been drained and nobody uses them`);
+    }
     if (plan.keepsOrder) recorder.checkOrder(ORDER_MARGIN_MS, MOST_OVERTAKING);
     if (rollsBack) lost = checkTimelines(recorder);
     recorder.check(rollsBack ? endNs : 0, plan.workload === 'expiry');

@@ -135,7 +135,7 @@ export class SimTurn {
     if (operation !== undefined) this.#done(operation);
     for (const [name, value] of Object.entries(change)) this.view[name] = value;
     const endedNs = this.known.endedNs ?? this.known.goneNs[this.idIndex] ?? Infinity;
-    if (operation !== undefined && endedNs < operation.call_ns && recorder.conflicts.get(this.label) !== 'dropped') {
+    if (operation !== undefined && endedNs < operation.call_ns && this.cluster.plan.workload !== 'rollback' && recorder.conflicts.get(this.label) !== 'dropped') {
       recorder.violation('back', `${this.label}: a change of ${this.known.name}.${this.idIndex} was acknowledged after it was gone`);
     }
     return goesOn;

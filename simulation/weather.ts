@@ -34,8 +34,11 @@ export function calmDown(weather: Weather): void {
   Object.assign(weather, calm(weather.wayMs, weather.lateMs));
 }
 
-/** How often each kind of fault was injected. */
+/** How often each kind of fault was injected, and into what: `late commit`. */
 export class FaultCounts {
   readonly counts: Record<string, number> = {};
-  add(kind: string): void { this.counts[kind] = (this.counts[kind] ?? 0) + 1; }
+  add(kind: string, what: string): void {
+    const name = `${kind} ${what}`;
+    this.counts[name] = (this.counts[name] ?? 0) + 1;
+  }
 }

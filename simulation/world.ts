@@ -7,6 +7,8 @@ const isBefore = (a: Due, b: Due): boolean => a.atMs < b.atMs || (a.atMs === b.a
 const settled = () => new Promise<void>((resolve) => { process.nextTick(resolve); });
 const breather = () => new Promise<void>((resolve) => { setImmediate(resolve); });
 const EVENTS_PER_BREATH = 10_000;
+/** So many at one moment mean that somebody asks the clock again and again. */
+const MOST_AT_ONCE = 200_000;
 
 /** Virtual time: everything that happens is an event of one queue, and promises settle between two events. */
 export class World {
@@ -15,6 +17,7 @@ export class World {
   readonly trace: ((who: string, what: string) => void) | undefined;
   readonly #heap: Due[] = [];
   #order = 0;
+  #atOnce = 0;
 
   constructor(print?: (line: string) => void) {
     if (print !== undefined) this.trace = (who, what) => { print(`${this.nowMs.toFixed(2).padStart(10)}  ${who.padEnd(6)} ${what}`); };
@@ -39,6 +42,8 @@ export class World {
       if (due === undefined) throw new Error('nothing more happens, and somebody still waits');
       if (due.callback === undefined) continue;
       if (due.atMs > untilMs) throw new Error(`not over after ${untilMs} ms of virtual time`);
+      this.#atOnce = due.atMs === this.nowMs ? this.#atOnce + 1 : 0;
+      if (this.#atOnce > MOST_AT_ONCE) throw new Error(`time stands still at ${this.nowMs} ms`);
       this.nowMs = due.atMs;
       due.callback();
       this.events += 1;
