@@ -17,18 +17,18 @@ export interface Clock {
 }
 
 const POOL_BYTES = 4096;
-let pool = '';
+let pool = Buffer.alloc(0);
 let used = 0;
 
+// From bytes: pieces of one long text would each keep all of it in memory, for as long as a session is held.
 function pooledHex(bytes: number): string {
-  const digits = bytes * 2;
-  if (digits > POOL_BYTES) return randomBytes(bytes).toString('hex');
-  if (used + digits > pool.length) {
-    pool = randomBytes(POOL_BYTES).toString('hex');
+  if (bytes > POOL_BYTES) return randomBytes(bytes).toString('hex');
+  if (used + bytes > pool.length) {
+    pool = randomBytes(POOL_BYTES);
     used = 0;
   }
-  used += digits;
-  return pool.slice(used - digits, used);
+  used += bytes;
+  return pool.toString('hex', used - bytes, used);
 }
 
 /** The clocks, timers and chance of this process. */
