@@ -12,7 +12,8 @@ export interface Seen<S> {
   readonly bytes: number;
 }
 
-const MAX_KEYS = 10_000;
+// As many as an instance holds by default: the commit of a held session is one call as long as its record is here.
+const MAX_KEYS = 100_000;
 const MAX_BYTES = 64 * 1024 * 1024;
 
 /** The records last put by this instance, least recently used first to leave. */
