@@ -164,7 +164,7 @@ export class Acquisition {
     const now = this.engine.now();
     const copy = record.attributes === undefined && have !== undefined ? have : copyOf(record.stamp, record.attributes ?? new Map<string, Encoded>());
     slot.held = {
-      claim, copy, grants: new Set([copy.stamp.grant]), fromPeer, suspect: false, lifetimeMs: record.lifetimeMs,
+      claim, copy, grants: [copy.stamp.grant], fromPeer, suspect: false, lifetimeMs: record.lifetimeMs,
       createdMs: now - record.ageMs, touchedMs: now - record.idleMs,
     };
     slot.standby = undefined;

@@ -130,7 +130,7 @@ export class Commit {
         const { stamp } = answer.record;
         if (base !== undefined && sameStamp(stamp, { grant: before.grant, version: base.version + 1 })) return 'done';
         // Older, and its own: nobody has written since the store rolled back.
-        if (sameStamp(stamp, mine) || (stamp.version < mine.version && held.grants.has(stamp.grant))) return stamp;
+        if (sameStamp(stamp, mine) || (stamp.version < mine.version && held.grants.includes(stamp.grant))) return stamp;
         slot.forget();
         engine.acquisition.hold(slot, claim, answer.record, false);
         return 'unknown';
@@ -150,7 +150,7 @@ export class Commit {
 
   #took(slot: Slot, held: Held, stamp: Stamp, content: ReadonlyMap<string, Encoded>, lifetimeMs: number): void {
     held.copy = copyOf(stamp, content);
-    held.grants.add(stamp.grant);
+    if (!held.grants.includes(stamp.grant)) held.grants.push(stamp.grant);
     // It would bring back a longer lifetime than what was committed.
     this.engine.touches.drop(slot.key);
     held.touchedMs = this.engine.now();

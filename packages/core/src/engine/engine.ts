@@ -198,9 +198,9 @@ export class Engine {
       void this.#giveBack(slot);
       return;
     }
-    const [first, ...rest] = slot.queue.takeRemotes();
+    const waiting = slot.queue.takeRemotes();
     // The lock is free, or somebody else's: a hint that asking again is worthwhile.
-    if (first !== undefined) this.#wake(slot.key, first, rest);
+    if (waiting[0] !== undefined) this.#wake(slot.key, waiting[0], waiting.slice(1));
     this.slots.settle(slot);
   }
 

@@ -17,8 +17,8 @@ export interface Held {
   /** Changes when an unknown outcome is resolved by a new grant. */
   claim: Claim;
   copy: Copy;
-  /** Grants of the stamps that the content has had while it was held here: a rolled-back store that shows one has an older state of it. */
-  readonly grants: Set<string>;
+  /** Grants of the stamps that the content has had while it was held here, few: a rolled-back store that shows one has an older state of it. */
+  readonly grants: string[];
   /** All times by the monotonic clock of this instance. */
   readonly createdMs: number;
   touchedMs: number;
@@ -74,6 +74,11 @@ export class Slot {
   /** It was woken when it was not pausing yet. */
   isWoken = false;
   readonly queue = new RequestQueue();
+  /** The three below are Ownership's: neighbours in the order of use, and what it counts. */
+  older: Slot | undefined;
+  newer: Slot | undefined;
+  place: 'none' | 'listed' | 'leaving' = 'none';
+  countedBytes = 0;
 
   constructor(readonly key: string) {}
 
@@ -115,15 +120,17 @@ export const copyOf = (stamp: Stamp, attributes: ReadonlyMap<string, Encoded>): 
 interface Bounds { readonly sessions: number; readonly bytes: number }
 
 /**
- * The slots of this instance, least recently used first. Idle ones beyond the bounds leave memory; `passivate` gives the lock
- * of a held one back.
+ * The slots of this instance. Those that are idle and have content stand in the order of their last use; beyond the bounds the
+ * least recently used leave memory, standby copies and held ones alike. `passivate` gives the lock of a held one back.
+ * Nothing here walks over slots: each step costs the same, however many there are and however slowly a store takes locks back.
  */
 export class Ownership {
   readonly #slots = new Map<string, Slot>();
+  #oldest: Slot | undefined;
+  #newest: Slot | undefined;
   #bytes = 0;
-  readonly #counted = new Map<Slot, number>();
-  /** Being passivated: they no longer count. */
-  readonly #leaving = new Set<Slot>();
+  /** How many are being passivated: they no longer count. */
+  #leaving = 0;
 
   constructor(private readonly bounds: Bounds, private readonly passivate: (slot: Slot) => void) {}
 
@@ -146,41 +153,68 @@ export class Ownership {
   /** To be called when a slot falls idle or its content changed: keeps the order of use, the count of bytes and the bounds. */
   settle(slot: Slot): void {
     if (this.#slots.get(slot.key) !== slot) return;
+    if (!slot.isIdle) {
+      if (slot.place !== 'leaving') this.#count(slot, slot.bytes);
+      return;
+    }
+    const wasLeaving = slot.place === 'leaving';
+    this.#take(slot);
     // Asked for again meanwhile, it stays.
-    if (slot.isIdle && this.#leaving.delete(slot) && slot.held === undefined) slot.forget();
-    this.#count(slot);
-    if (!slot.isIdle) return;
-    this.#slots.delete(slot.key);
-    if (slot.held === undefined && slot.standby === undefined) return;
-    this.#slots.set(slot.key, slot);
-    this.#evict(slot);
+    if (wasLeaving && slot.held === undefined) slot.forget();
+    this.#count(slot, slot.bytes);
+    if (slot.held === undefined && slot.standby === undefined) {
+      this.#slots.delete(slot.key);
+      return;
+    }
+    this.#append(slot);
+    this.#evict();
   }
 
-  #count(slot: Slot, bytes = slot.bytes): void {
-    const before = this.#counted.get(slot) ?? 0;
-    if (bytes === before) return;
-    if (bytes === 0) this.#counted.delete(slot);
-    else this.#counted.set(slot, bytes);
-    this.#bytes += bytes - before;
+  #count(slot: Slot, bytes: number): void {
+    this.#bytes += bytes - slot.countedBytes;
+    slot.countedBytes = bytes;
   }
 
   #isFull(): boolean {
-    return this.#slots.size - this.#leaving.size > this.bounds.sessions || this.#bytes > this.bounds.bytes;
+    return this.#slots.size - this.#leaving > this.bounds.sessions || this.#bytes > this.bounds.bytes;
   }
 
-  #evict(latest: Slot): void {
-    if (!this.#isFull()) return;
-    for (const slot of this.#slots.values()) {
-      if (!slot.isIdle || slot === latest) continue;
+  /** The one that was used last stays, whatever the bounds. */
+  #evict(): void {
+    while (this.#isFull() && this.#oldest !== undefined && this.#oldest !== this.#newest) {
+      const slot = this.#oldest;
+      this.#take(slot);
+      // In use, it comes back to the list when it falls idle.
+      if (!slot.isIdle) continue;
       this.#count(slot, 0);
-      if (slot.held !== undefined) {
-        this.#leaving.add(slot);
-        this.passivate(slot);
-      } else {
+      if (slot.held === undefined) {
         this.#slots.delete(slot.key);
+      } else {
+        slot.place = 'leaving';
+        this.#leaving += 1;
+        this.passivate(slot);
       }
-      if (!this.#isFull()) return;
     }
+  }
+
+  #append(slot: Slot): void {
+    slot.place = 'listed';
+    slot.older = this.#newest;
+    if (this.#newest === undefined) this.#oldest = slot;
+    else this.#newest.newer = slot;
+    this.#newest = slot;
+  }
+
+  #take(slot: Slot): void {
+    if (slot.place === 'leaving') this.#leaving -= 1;
+    if (slot.place === 'listed') {
+      if (slot.older === undefined) this.#oldest = slot.newer;
+      else slot.older.newer = slot.newer;
+      if (slot.newer === undefined) this.#newest = slot.older;
+      else slot.newer.older = slot.older;
+      slot.older = slot.newer = undefined;
+    }
+    slot.place = 'none';
   }
 }
 

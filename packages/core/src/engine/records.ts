@@ -42,7 +42,7 @@ export class Records {
       throw error;
     }
     const now = engine.now();
-    const held: Held = { claim, copy: copyOf({ grant: claim.grant, version: 1 }, attributes), grants: new Set([claim.grant]), createdMs: now, touchedMs: now, lifetimeMs, fromPeer: false, suspect: false };
+    const held: Held = { claim, copy: copyOf({ grant: claim.grant, version: 1 }, attributes), grants: [claim.grant], createdMs: now, touchedMs: now, lifetimeMs, fromPeer: false, suspect: false };
     slot.claim = undefined;
     slot.held = held;
     if (then === 'release' || claim.incarnation !== engine.lease.incarnation) slot.letGo();

@@ -27,21 +27,23 @@ const STILL_ASKING_MS = 500;
 /** Most claims that travel with a hand-over: they fit into one message. */
 export const MAX_REMOTE = 64;
 
+// Of most sessions nobody waits: their queues share this.
+const NOBODY: readonly never[] = [];
+
 /** Who waits for one session, oldest first: this instance's requests, and the claims of other instances, one each. */
 export class RequestQueue {
-  readonly #local: LocalWaiter[] = [];
-  #remote: RemoteWaiter[] = [];
+  #local: readonly LocalWaiter[] = NOBODY;
+  #remote: readonly RemoteWaiter[] = NOBODY;
 
   get localCount(): number { return this.#local.length; }
   get isEmpty(): boolean { return this.#local.length === 0 && this.#remote.length === 0; }
 
   add(waiter: LocalWaiter): void {
-    this.#local.push(waiter);
+    this.#local = [...this.#local, waiter];
   }
 
   drop(waiter: LocalWaiter): void {
-    const place = this.#local.indexOf(waiter);
-    if (place >= 0) this.#local.splice(place, 1);
+    this.#local = this.#local.filter((other) => other !== waiter);
   }
 
   /** A later claim of the same incarnation replaces the earlier one and keeps the longer wait. */
@@ -73,24 +75,28 @@ export class RequestQueue {
   get oldestLocal(): LocalWaiter | undefined { return this.#local[0]; }
 
   refuseAll(error: unknown): void {
-    for (const waiter of [...this.#local]) waiter.refuse(error);
+    for (const waiter of this.#local) waiter.refuse(error);
   }
 
   hear(): void {
-    if (this.#local.length > 0) for (const waiter of [...this.#local]) waiter.heard();
+    for (const waiter of this.#local) waiter.heard();
   }
 
-  takeLocal(): LocalWaiter | undefined { return this.#local.shift(); }
+  takeLocal(): LocalWaiter | undefined {
+    const first = this.#local[0];
+    if (first !== undefined) this.#local = this.#local.length === 1 ? NOBODY : this.#local.slice(1);
+    return first;
+  }
 
   /** The oldest request here, if it is due before every claim and shares the session. */
   takeShared(): LocalWaiter | undefined {
-    return this.dueRemote === undefined && this.#local[0]?.isShared === true ? this.#local.shift() : undefined;
+    return this.dueRemote === undefined && this.#local[0]?.isShared === true ? this.takeLocal() : undefined;
   }
 
   /** All claims of other instances, oldest first; the queue keeps none of them. */
-  takeRemotes(): RemoteWaiter[] {
+  takeRemotes(): readonly RemoteWaiter[] {
     const remotes = this.#remote;
-    this.#remote = [];
+    this.#remote = NOBODY;
     return remotes;
   }
 }
