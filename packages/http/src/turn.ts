@@ -152,7 +152,7 @@ export class Turn implements Commit, Actions {
     if (value === this.#handle && value !== undefined) return;
     if (value !== null) throw new ClusterError('CLUSTER_BAD_OPTION', `req.session: expected null, which ends the session, found ${typeof value}; set attributes on it`);
     const isLate = this.#flushed;
-    this.destroy().catch((error: unknown) => { if (isLate) this.failed(error); });
+    this.destroy().catch((error: unknown) => { if (isLate) warnNotStored(error); });
   }
 
   /** A change that came too late has thrown; maybe nobody saw it. */

@@ -11,7 +11,7 @@ import { MemoryStore } from '@cluster/core';
 import { Clock } from '@cluster/core/driver';
 import type { SessionMiddleware } from '@cluster/http';
 import { LEFT_GRACE_MS } from '../src/turn.js';
-import { hosts, instance, one, stopAll, SwitchStore, type Handler, type SessionRequest } from './support/cluster.js';
+import { hosts, instance, one, stopAll, SwitchStore, warningsOf, type Handler, type SessionRequest } from './support/cluster.js';
 import { until } from './support/counter.js';
 import { ask, closeAll, deferred, raw, serve, Visitor } from './support/servers.js';
 
@@ -119,14 +119,41 @@ describe('a streamed response', () => {
     expect((await visitor.post(url)).body).toBe('122');
   });
 
-  it('whose session is looked at after its headers have left: nothing stays locked', async () => {
+  it('has begun, so a new id could not be told: regenerate is refused, for a new session too', async () => {
+    const codes: unknown[] = [];
+    const { url } = await open(instance(), async (req, res) => {
+      res.write('begun');
+      await req.session.regenerate().catch((error: unknown) => { codes.push(Reflect.get(error as Error, 'code')); });
+      res.end();
+    });
+    await ask(url, { method: 'POST' });
+    expect(codes).toEqual(['CLUSTER_SESSION_ENDED']);
+  });
+
+  it('has ended, so nobody would hear that a logout after it failed: a warning tells', async () => {
+    const store = new SwitchStore();
+    const { url, cookie } = await visiting(one({ store, storeTimeoutMs: 30, lockTimeoutMs: 30 }), (req, res) => {
+      if (req.url !== '/logout') return count(req, res);
+      res.end('bye');
+      store.cutOff();
+      req.session = null;
+      return undefined;
+    });
+    expect(await warningsOf(async (given) => {
+      expect((await ask(`${url}/logout`, { headers: { cookie } })).body).toBe('bye');
+      await until(() => given.length > 0);
+    })).toEqual(['CLUSTER_UNKNOWN_OUTCOME']);
+  });
+
+  it.each(['changed', 'not looked at'])('whose session is asked for after its headers have left, and %s: nothing stays locked', async (what) => {
     const sessions = instance();
     const { url, cookie } = await visiting(sessions, count);
     const early = await serve((req, res) => {
       res.write('begun ');
-      sessions(req, res, () => { res.end(codeOf(() => { (req as SessionRequest).session.count = 9; })); });
+      sessions(req, res, () => { res.end(what === 'changed' ? codeOf(() => { (req as SessionRequest).session.count = 9; }) : what); });
     });
-    for (let time = 0; time < 2; time += 1) expect((await ask(early.url, { method: 'POST', headers: { cookie } })).body).toBe('begun CLUSTER_SESSION_ENDED');
+    const body = `begun ${what === 'changed' ? 'CLUSTER_SESSION_ENDED' : what}`;
+    for (let time = 0; time < 2; time += 1) expect((await ask(early.url, { method: 'POST', headers: { cookie } })).body).toBe(body);
     expect(sessions.health().running).toBe(0);
     expect((await ask(url, { method: 'POST', headers: { cookie } })).body).toBe('2');
   });
