@@ -1,4 +1,4 @@
 export { testDriver, type DriverHarness } from './test-driver.js';
 export { testStore, type StoreHarness } from './test-store.js';
 export { checkHistory } from './history/check-history.js';
-export type { HistoryOperation } from './history/operation.js';
+export { historyLines, type HistoryOperation } from './history/operation.js';

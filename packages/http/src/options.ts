@@ -1,7 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { ClusterError, DistributedManager, MemoryStore, type ClusterStore, type Manager, type ManagerOptions } from '@cluster/core';
 import { Clock, oneOf, resolveOptions, type OptionSpec, type OptionSpecs } from '@cluster/core/driver';
-import { COOKIE_AGE, isCookieAge } from './cookie-view.js';
 import { isTrustProxy, trustsOf, type TrustProxy, type Trusts } from './proxies.js';
 import type { TransportOptions } from './transport.js';
 
@@ -19,10 +18,7 @@ export interface CookieOptions {
   readonly sameSite?: 'lax' | 'strict' | 'none';
   readonly partitioned?: boolean;
   readonly priority?: 'low' | 'medium' | 'high';
-  /**
-   * Milliseconds. Default: the cookie ends with the browser's session. Re-sent when less than half of it is left. A session can
-   * have its own: `req.session.cookie.maxAge`.
-   */
+  /** Milliseconds. Default: the cookie ends with the browser's session. Re-sent when less than half of it is left. */
   readonly maxAge?: number;
 }
 
@@ -79,8 +75,8 @@ const cookieOptions = {
   'cookie.partitioned': bool(false, 'Kept apart per embedding site.'),
   'cookie.priority': option<'low' | 'medium' | 'high' | undefined>(undefined, "one of 'low', 'medium', 'high'", isText(/^(low|medium|high)$/),
     'Which cookies a browser drops first.'),
-  'cookie.maxAge': option<number | undefined>(undefined, COOKIE_AGE, isCookieAge,
-    "How long the browser keeps the cookie; default: its own session. A session can have its own."),
+  'cookie.maxAge': option<number | undefined>(undefined, 'a whole number of ms from 1000 up', (value) => Number.isSafeInteger(value) && (value as number) >= 1000,
+    "How long the browser keeps the cookie; default: its own session."),
 } as const satisfies OptionSpecs;
 
 /** The options of `session` beside those of its manager. */

@@ -1,5 +1,6 @@
 import type { Manager } from '@cluster/core';
 import type { Clock } from '@cluster/core/driver';
+import type { SessionMethods } from './http-session.js';
 import type { Settings } from './options.js';
 import type { Transport } from './transport.js';
 
@@ -8,7 +9,7 @@ export interface Site {
   readonly manager: Manager;
   readonly clock: Clock;
   readonly transport: Transport;
-  readonly cookie: Settings['cookie'];
+  readonly cookieFace: SessionMethods['cookie'];
   readonly access: Settings['access'];
   readonly onStoreError: Settings['onStoreError'];
 }

@@ -32,7 +32,8 @@ const isValue = (value: unknown): boolean =>
   isScalar(value) || (typeof value === 'object' && value !== null && !Array.isArray(value) && Object.values(value).every(isScalar));
 
 function faultOf(operation: Readonly<Record<string, unknown>>): string | undefined {
-  const { key, op, value, expect, result, call_ns: callNs, return_ns: returnNs } = operation;
+  const { client, key, op, value, expect, result, call_ns: callNs, return_ns: returnNs } = operation;
+  if (typeof client !== 'string' && typeof client !== 'number') return 'client is neither text nor a number';
   if (typeof key !== 'string') return 'key is not text';
   if (!OPS.includes(op)) return `op is not one of ${OPS.join(', ')}`;
   if (!RESULTS.includes(result)) return `result is not one of ${RESULTS.join(', ')}`;
@@ -57,6 +58,17 @@ export function readHistory(history: Iterable<HistoryOperation> | string): Histo
     if (fault !== undefined) throw new TypeError(`operation ${index + 1} of the history: ${fault}`);
     return operation as HistoryOperation; // each field was just checked
   });
+}
+
+/**
+ * A history as JSON lines, one for each operation, with all its fields in one order; `return_ns` and `expect` are `null` where there
+ * is none. What `checkHistory` takes, and a referee of another kind can read.
+ * @throws TypeError naming the operation, counted from 1, that is not one
+ */
+export function historyLines(history: Iterable<HistoryOperation>): string {
+  const line = ({ client, call_ns, return_ns = null, key, op, value, expect = null, result }: HistoryOperation) =>
+    `${JSON.stringify({ client, call_ns, return_ns: result === 'unknown' ? null : return_ns, key, op, value, expect, result })}\n`;
+  return readHistory(history).map(line).join('');
 }
 
 function parsed(line: string, index: number): unknown {
