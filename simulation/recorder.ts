@@ -33,6 +33,8 @@ const MS_NS = 1e6;
 /** What clients and the store saw, and what is wrong with it. */
 export class Recorder {
   readonly operations: Operation[] = [];
+  /** What went through the checker: as the clients saw it, with what the store and the time did of themselves. */
+  readonly checked: Operation[] = [];
   readonly violations: Violation[] = [];
   readonly sessions: KnownSession[] = [];
   /** By label: what became of a snapshot request's change. */
@@ -134,10 +136,12 @@ export class Recorder {
         }
       }
       const checked = own.filter((operation) => operation.call_ns >= fromNs);
-      if (mayExpire) checked.push({ client: 'time', call_ns: 0, key: session.name, op: 'write', value: null, result: 'unknown' });
       // After a rollback it begins with whatever was left.
-      const first = fromNs > 0 ? checked.find(({ op, result }) => op === 'read' && result === 'ok')?.value ?? null : null;
-      for (const { message } of checkHistory(checked, { initial: first, maxSteps: 2_000_000 }).violations) this.violation('history', message);
+      const left = fromNs > 0 ? checked.find(({ op, result }) => op === 'read' && result === 'ok')?.value ?? null : null;
+      if (left !== null) checked.unshift({ client: 'store', call_ns: fromNs, return_ns: fromNs, key: session.name, op: 'cas', expect: null, value: left, result: 'ok' });
+      if (mayExpire) checked.push({ client: 'time', call_ns: 0, key: session.name, op: 'write', value: null, result: 'unknown' });
+      this.checked.push(...checked);
+      for (const { message } of checkHistory(checked).violations) this.violation('history', message);
     }
   }
 

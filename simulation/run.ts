@@ -1,8 +1,10 @@
-// npm run simulate -- [--seeds N] [--from SEED] [--requests N] [--workers N] [--mutations]; --seed SEED replays one with its trace.
+// npm run simulate -- [--seeds N] [--from SEED] [--requests N] [--workers N] [--mutations]; --seed SEED [--history FILE] replays one with its trace.
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
+import { historyLines } from '@cluster/conformance';
 import { mutations } from './mutations.js';
 import { huntMutation } from './hunt.js';
 import { simulate } from './simulate.js';
@@ -12,7 +14,7 @@ const SHOWN = 20;
 const { values } = parseArgs({ options: {
   seeds: { type: 'string', default: '200' }, from: { type: 'string', default: '1' }, requests: { type: 'string', default: '500' },
   workers: { type: 'string', default: String(availableParallelism()) }, seed: { type: 'string' },
-  mutations: { type: 'boolean', default: false }, mutation: { type: 'string' }, part: { type: 'string' },
+  mutations: { type: 'boolean', default: false }, mutation: { type: 'string' }, history: { type: 'string' }, part: { type: 'string' },
 } });
 const requests = Number(values.requests);
 const from = Number(values.from);
@@ -42,6 +44,7 @@ if (values.seed !== undefined) {
   const outcome = await simulate(Number(values.seed), {
     requests, print: (line) => { console.log(line); }, ...change, ...(mutated && { mutation: mutated.mutation, requests: mutated.requests }),
   });
+  if (values.history !== undefined) writeFileSync(values.history, historyLines(outcome.checked));
   for (const { check, message } of outcome.violations) console.log(`\n${check}: ${message}`);
   process.exitCode = outcome.violations.length > 0 ? 1 : 0;
 } else if (values.part !== undefined) {

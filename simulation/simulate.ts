@@ -21,6 +21,8 @@ export interface Outcome {
   readonly seed: number;
   readonly requests: number;
   readonly operations: readonly Operation[];
+  /** Those that went through the checker. */
+  readonly checked: readonly Operation[];
   readonly storeEvents: number;
   readonly faults: Readonly<Record<string, number>>;
   readonly violations: readonly Violation[];
@@ -66,7 +68,7 @@ export async function simulate(seed: number, { requests = 500, change = {}, muta
   }
   for (const life of [...cluster.lives]) cluster.kill(life);
   return {
-    seed, requests: clients.requests, operations: recorder.operations, storeEvents: world.events, faults: cluster.faults.counts,
+    seed, requests: clients.requests, operations: recorder.operations, checked: recorder.checked, storeEvents: world.events, faults: cluster.faults.counts,
     violations: recorder.violations, lost,
   };
 }
