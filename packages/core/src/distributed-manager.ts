@@ -96,12 +96,14 @@ export class DistributedManager implements Manager {
       checkSessionId(id);
       const access = accessOf(options);
       const key = this.#keyOf(id);
-      const nested = access === 'snapshot' ? undefined : this.#nesting.find(key);
+      const begins = options.reentrant === true && access !== 'snapshot';
+      // One that begins has nothing to come back to: requests of one connection can have one context.
+      const nested = begins || access === 'snapshot' ? undefined : this.#nesting.find(key);
       if (nested !== undefined) {
         this.#turns.turnOf(stateOf(nested)).holds += 1;
         return Promise.resolve(nested);
       }
-      const scope = options.reentrant === true && access !== 'snapshot' ? this.#nesting.enter(key) : undefined;
+      const scope = begins ? this.#nesting.enter(key) : undefined;
       if (this.#isServing() && options.signal?.aborted !== true) {
         const session = this.#findNow(id, key, access, options.label);
         if (session !== undefined) return Promise.resolve(this.#within(scope, session));

@@ -133,4 +133,23 @@ describe('reentrant', () => {
     });
     expect(a.manager.health().running).toBe(0);
   });
+
+  it('begins anew: of two in one context the later waits for the earlier, and what it starts comes back to its own handle', async () => {
+    const a = await cluster.add('a');
+    const id = await cluster.session(a);
+    await new AsyncLocalStorage<number>().run(1, async () => {
+      const first = await found(a.manager.findSession(id, { reentrant: true }));
+      const second = found(a.manager.findSession(id, { reentrant: true }));
+      await cluster.clock.advance(50);
+      expect(a.manager.health()).toMatchObject({ running: 1, waiting: 1 });
+      increment(first);
+      await a.manager.sendSession(first);
+      const session = await cluster.within(100, second);
+      expect(session).not.toBe(first);
+      await cluster.within(100, a.manager.update(id, (inner) => { expect(inner).toBe(session); increment(inner); }));
+      await a.manager.sendSession(session);
+    });
+    expect(await cluster.stored(id)).toEqual({ n: 2 });
+    expect(a.manager.health().running).toBe(0);
+  });
 });

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { Agent, request } from 'node:http';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { hosts, instance, stopAll } from './support/cluster.js';
-import { closeAll, serve, Visitor } from './support/servers.js';
+import { closeAll, raw, serve, Visitor } from './support/servers.js';
 
 afterEach(async () => {
   await closeAll();
@@ -56,5 +56,20 @@ describe.each(names)('under %s', (name) => {
     }
     agent.destroy();
     expect(bodies).toEqual(['1', '2', '3']);
+  });
+
+  it('pipelined requests do not share a handle, also where the session is here already', async () => {
+    const { port, url } = await serve(hosts[name]?.(instance({ affinity: 'keep' }), async (req, res) => {
+      const before = req.session.count ?? 0;
+      await new Promise((resolve) => { setTimeout(resolve, 5); });
+      req.session.count = before + 1;
+      res.end(String(req.session.count));
+    }) ?? (() => undefined));
+    const visitor = new Visitor();
+    await visitor.post(url);
+    const cookie = [...visitor.cookies].map((pair) => pair.join('=')).join('; ');
+    const line = (last = '') => `POST / HTTP/1.1\r\nHost: a\r\nCookie: ${cookie}\r\nContent-Length: 0\r\n${last}\r\n`;
+    await raw(port, line() + line() + line('Connection: close\r\n'));
+    expect((await visitor.post(url)).body).toBe('5');
   });
 });

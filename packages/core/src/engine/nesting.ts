@@ -21,9 +21,12 @@ export class Nesting {
     return undefined;
   }
 
-  /** From here on the context, and what it starts, comes back to the turn that `fill` names. */
+  /**
+   * From here on the context, and what it starts, comes back to the turn that `fill` names, and to nothing from before: on a
+   * connection whose requests do not wait for each other that is another request.
+   */
   enter(key: string): Scope {
-    const scope = this.#within(key);
+    const scope = { key, outer: undefined, session: undefined };
     this.#storage.enterWith(scope);
     return scope;
   }
@@ -32,16 +35,12 @@ export class Nesting {
   run<T>(turns: readonly (readonly [turn: Turn, session: Session])[], work: () => T): T {
     const [first, ...rest] = turns;
     if (first === undefined) return work();
-    const scope = this.#within(first[0].key);
+    let outer = this.#storage.getStore();
+    // What has ended must not pile up in a context where one update follows the other.
+    while (outer !== undefined && outer.session === undefined) outer = outer.outer;
+    const scope = { key: first[0].key, outer, session: undefined };
     fill(scope, ...first);
     return this.#storage.run(scope, () => this.run(rest, work));
-  }
-
-  #within(key: string): Scope {
-    let outer = this.#storage.getStore();
-    // A connection's requests follow each other in one context: what has ended must not pile up.
-    while (outer !== undefined && outer.session === undefined) outer = outer.outer;
-    return { key, outer, session: undefined };
   }
 }
 
