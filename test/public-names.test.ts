@@ -18,6 +18,7 @@ const doors: Readonly<Record<string, Door>> = {
   },
   '@cluster/core/inversify': { values: 'managerModule', types: '' },
   '@cluster/http': { values: 'session', types: 'CookieOptions SessionMiddleware SessionOptions' },
+  '@cluster/http/testing': { values: 'signIn', types: '' },
   '@cluster/conformance': { values: 'checkHistory historyLines testDriver testStore', types: 'DriverHarness HistoryOperation StoreHarness' },
   '@cluster/store-filesystem': { values: 'FilesystemStore', types: 'FilesystemStoreOptions' },
   '@cluster/store-filesystem/inversify': { values: 'filesystemStoreModule', types: '' },

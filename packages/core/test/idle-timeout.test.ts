@@ -43,7 +43,8 @@ describe('an idle time-out of one session', () => {
   });
 
   it('ends it after that time without use, and not before, also on an instance that never saw it set', async () => {
-    const [a, b] = [await add('a'), await add('b', { idleTimeoutMs: 5_000 })];
+    const slow = { leaseMs: 1_000_000 };
+    const [a, b] = [await add('a', slow), await add('b', { ...slow, idleTimeoutMs: 5_000 })];
     const id = await cluster.session(a);
     await setOwn(a, id, HOUR_MS);
     for (let time = 0; time < 3; time += 1) {
@@ -77,7 +78,7 @@ describe('an idle time-out of one session', () => {
   });
 
   it('is bounded by the absolute time-out', async () => {
-    const a = await add('a', { absoluteTimeoutMs: HOUR_MS });
+    const a = await add('a', { absoluteTimeoutMs: HOUR_MS, leaseMs: 1_000_000 });
     const id = await cluster.session(a);
     await cluster.clock.advance(60_000);
     await setOwn(a, id, DAY_MS);

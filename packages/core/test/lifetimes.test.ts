@@ -1,4 +1,5 @@
 import { afterEach, describe, it, expect } from '@jest/globals';
+import { behind } from '../src/driver.js';
 import { Cluster, eventsOf, found, increment, keyOf, callLost, type Instance } from './cluster.js';
 
 const IDLE_MS = 100_000; // a touch window of 10 s
@@ -71,6 +72,39 @@ it('a request that runs for long keeps its session alive', async () => {
   increment(session);
   await cluster.within(100, a.manager.sendSession(session));
   expect(await cluster.stored(id)).toEqual({ n: 1 });
+});
+
+it.each([100, 1_000, 3_000, 9_000])('so does one whose session would end after %d ms, between two beats', async (idleTimeoutMs) => {
+  const a = await cluster.add('a', { idleTimeoutMs, readLeaseMs: 0 });
+  const id = await cluster.session(a);
+  const session = await found(a.manager.findSession(id));
+  await cluster.clock.advance(idleTimeoutMs * 7.3);
+  a.table.calls = [];
+  await cluster.clock.advance(idleTimeoutMs * 10);
+  // Each third of its life, and with the beats.
+  expect(touches(a)).toBeGreaterThan(20);
+  expect(touches(a)).toBeLessThan(65);
+  increment(session);
+  await cluster.within(10, a.manager.sendSession(session));
+  expect(await cluster.stored(id)).toEqual({ n: 1 });
+  await cluster.clock.advance(idleTimeoutMs * 1.1);
+  expect(await cluster.stored(id)).toBe(undefined);
+  a.table.calls = [];
+  await cluster.clock.advance(idleTimeoutMs * 10);
+  expect(touches(a)).toBeLessThanOrEqual(1 + idleTimeoutMs / 500);
+});
+
+it('so does one that shares a session which has a short idle time-out of its own', async () => {
+  const a = await cluster.add('a');
+  const id = await cluster.session(a);
+  const first = await found(a.manager.findSession(id));
+  behind(first).ownIdleTimeoutMs = 2_000;
+  await a.manager.sendSession(first);
+  const session = await found(a.manager.findSession(id, { access: 'shared' }));
+  await cluster.clock.advance(20_000);
+  increment(session);
+  await cluster.within(10, a.manager.sendSession(session));
+  expect(await cluster.stored(id)).toMatchObject({ n: 1 });
 });
 
 it('a send without a change counts as a use', async () => {

@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { afterEach, describe, it, expect } from '@jest/globals';
-import { Cluster, found, increment, refusedByStore } from './cluster.js';
+import { Cluster, found, Gate, increment, refusedByStore } from './cluster.js';
 
 let cluster = new Cluster();
 afterEach(async () => {
@@ -44,6 +44,20 @@ describe('a find inside of a request that has the session', () => {
     expect(await cluster.stored(id)).toEqual({ n: 3 });
     expect(a.manager.health().running).toBe(0);
     await cluster.within(100, a.manager.update(id, increment));
+  });
+
+  it('while the handle around it is being sent waits for one of its own', async () => {
+    const a = await cluster.add('a');
+    const id = await cluster.session(a);
+    const session = await found(a.manager.findSession(id, { reentrant: true }));
+    increment(session);
+    const gate = new Gate();
+    a.table.next('commit', gate.fate);
+    const sent = a.manager.sendSession(session);
+    const next = a.manager.update(id, (own) => { increment(own); return own === session; });
+    gate.open();
+    expect(await cluster.within(100, Promise.all([sent, next]))).toEqual([undefined, false]);
+    expect(await cluster.stored(id)).toEqual({ n: 2 });
   });
 
   it('of several sessions gets each of them', async () => {

@@ -41,6 +41,32 @@ describe('a handle', () => {
     await a.manager.sendSession(next);
   });
 
+  it.each(['exclusive', 'shared', 'snapshot'] as const)('%s: takes no change while its send is on its way, since nobody would publish it', async (access) => {
+    const a = await cluster.add('a');
+    const id = await cluster.session(a);
+    const session = await found(a.manager.findSession(id, { access }));
+    increment(session);
+    const gate = new Gate();
+    a.table.next('commit', gate.fate);
+    const sent = a.manager.sendSession(session);
+    expect(() => session.set('n', 5)).toThrow(expect.objectContaining({ code: 'CLUSTER_SESSION_ENDED' }));
+    gate.open();
+    await cluster.within(100, sent);
+    expect(await cluster.stored(id)).toEqual({ n: 1 });
+  });
+
+  it('takes no change while its release is on its way', async () => {
+    const a = await cluster.add('a', { affinity: 'release' });
+    const id = await cluster.session(a);
+    const session = await found(a.manager.findSession(id));
+    const gate = new Gate();
+    a.table.next('commit', gate.fate);
+    const released = a.manager.releaseSession(session);
+    expect(() => session.set('n', 5)).toThrow(expect.objectContaining({ code: 'CLUSTER_SESSION_ENDED' }));
+    gate.open();
+    await cluster.within(100, released);
+  });
+
   it('of another manager is refused', async () => {
     const [a, b] = [await cluster.add('a'), await cluster.add('b')];
     const id = await cluster.session(a);

@@ -29,7 +29,7 @@ const isReplaced = (name: string) => REPLACED.has(name) || (name.startsWith('con
 type Method = (...args: unknown[]) => unknown;
 
 /** The methods of a response as they were before anything was held back. */
-export interface PlainMethods { readonly writeHead: Method; readonly end: Method }
+export interface PlainMethods { readonly writeHead: Method; readonly write: Method; readonly end: Method }
 
 /** Answers with the error alone: what describes the answer that it replaces is taken back. */
 export function answerError(res: ServerResponse, error: unknown, plain = res as PlainMethods): void {
@@ -41,8 +41,13 @@ export function answerError(res: ServerResponse, error: unknown, plain = res as 
   res.setHeader('X-Content-Type-Options', 'nosniff');
   res.setHeader('Cache-Control', 'no-store');
   // Through the methods given: a wrapper laid over them later may have begun to transform the body that is replaced.
-  // HTTP/2 has no words beside the status, and warns about them.
-  if (res.req.httpVersionMajor === 1) plain.writeHead.call(res, status, STATUS_CODES[status] ?? 'Error');
-  else plain.writeHead.call(res, status);
-  plain.end.call(res, text);
+  if (res.req.httpVersionMajor === 1) {
+    plain.writeHead.call(res, status, STATUS_CODES[status] ?? 'Error');
+    plain.end.call(res, text);
+  } else {
+    // HTTP/2 warns about words beside the status, and its `end` would call the method `write` that stands there now.
+    plain.writeHead.call(res, status);
+    plain.write.call(res, text);
+    plain.end.call(res);
+  }
 }

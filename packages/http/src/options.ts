@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { ClusterError, DistributedManager, MemoryStore, type ClusterStore, type Manager, type ManagerOptions } from '@cluster/core';
 import { Clock, oneOf, resolveOptions, type OptionSpec, type OptionSpecs } from '@cluster/core/driver';
+import { COOKIE_AGE, isCookieAge } from './cookie-view.js';
 import { isTrustProxy, trustsOf, type TrustProxy, type Trusts } from './proxies.js';
 import type { TransportOptions } from './transport.js';
 
@@ -18,7 +19,10 @@ export interface CookieOptions {
   readonly sameSite?: 'lax' | 'strict' | 'none';
   readonly partitioned?: boolean;
   readonly priority?: 'low' | 'medium' | 'high';
-  /** Milliseconds. Default: the cookie ends with the browser's session. Re-sent when less than half of it is left. */
+  /**
+   * Milliseconds. Default: the cookie ends with the browser's session. Re-sent when less than half of it is left. A session can
+   * have its own: `req.session.cookie.maxAge`.
+   */
   readonly maxAge?: number;
 }
 
@@ -75,8 +79,8 @@ const cookieOptions = {
   'cookie.partitioned': bool(false, 'Kept apart per embedding site.'),
   'cookie.priority': option<'low' | 'medium' | 'high' | undefined>(undefined, "one of 'low', 'medium', 'high'", isText(/^(low|medium|high)$/),
     'Which cookies a browser drops first.'),
-  'cookie.maxAge': option<number | undefined>(undefined, 'a whole number of ms from 1000 up', (value) => Number.isSafeInteger(value) && (value as number) >= 1000,
-    "How long the browser keeps the cookie; default: its own session."),
+  'cookie.maxAge': option<number | undefined>(undefined, COOKIE_AGE, isCookieAge,
+    "How long the browser keeps the cookie; default: its own session. A session can have its own."),
 } as const satisfies OptionSpecs;
 
 /** The options of `session` beside those of its manager. */

@@ -1,9 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { parse, serialize, type SerializeOptions } from 'cookie';
 import { sign, unsign } from 'cookie-signature';
+import type { Clock } from '@cluster/core/driver';
+import { ageOf } from './cookie-view.js';
 import type { Settings } from './options.js';
 import { isOverTls, saysHttps, type Trusts } from './proxies.js';
-import { ID, type Found, type Transport } from './transport.js';
+import { ID, type Found, type OwnAge, type Transport } from './transport.js';
 import { warn } from './warnings.js';
 
 // 512 for the id, as core takes it, and room for the time and a signature.
@@ -11,7 +13,8 @@ const MAX_VALUE_LENGTH = 600;
 // The id, and when the cookie was sent: base 36, since it is read by nobody else. Ids have no dots.
 const ID_AND_TIME = /^([\w-]{1,512})\.([0-9a-z]{1,8})$/;
 
-const nowS = () => Math.floor(Date.now() / 1000);
+// Browsers keep no cookie for longer, whatever its age.
+const MOST_KEPT_S = 400 * 24 * 3_600;
 
 /** Whether nothing but blanks stands between `at` and the semicolon, or the begin, before it. */
 function beginsPair(header: string, at: number): boolean {
@@ -29,19 +32,20 @@ export class SessionCookie implements Transport {
   readonly #attributes: SerializeOptions;
   /** Browsers drop it without Secure. */
   readonly #needsSecure: boolean;
-  readonly #rollingS: number | undefined;
   readonly #trusts: Trusts;
+  readonly #clock: Clock;
 
-  constructor({ name, secrets, cookie, trusts }: Settings) {
+  constructor({ name, secrets, cookie, trusts, clock }: Settings) {
     this.#name = name;
     this.#prefix = `${name}=`;
     this.#secrets = secrets;
     this.#cookie = cookie;
     this.#needsSecure = cookie.sameSite === 'none' || cookie.partitioned || /^__(?:Host|Secure)-/i.test(name);
-    const { maxAge } = cookie;
-    this.#attributes = { ...cookie, secure: false, ...(maxAge === undefined ? {} : { maxAge: Math.floor(maxAge / 1000) }) };
-    this.#rollingS = maxAge === undefined ? undefined : maxAge / 2000;
+    // Who has the age sets it beside these.
+    this.#attributes = { ...cookie, secure: false };
+    delete this.#attributes.maxAge;
     this.#trusts = trusts;
+    this.#clock = clock;
   }
 
   /** The first cookie of the name that is well formed and verifies. */
@@ -64,21 +68,30 @@ export class SessionCookie implements Transport {
   }
 
   /** Whether less than half of the cookie's age is left, or it has none and should. */
-  isDue(sentS: number | undefined): boolean {
-    return this.#rollingS !== undefined && (sentS === undefined || nowS() - sentS > this.#rollingS);
+  isDue(sentS: number | undefined, own: OwnAge): boolean {
+    const maxAge = ageOf(own, this.#cookie);
+    return maxAge !== undefined && (sentS === undefined || this.#nowS() - sentS > Math.min(maxAge / 1000, MOST_KEPT_S) / 2);
   }
 
-  write(req: IncomingMessage, res: ServerResponse, id: string): void { res.appendHeader('Set-Cookie', this.#header(req, id)); }
+  write(req: IncomingMessage, res: ServerResponse, id: string, own: OwnAge): void { res.appendHeader('Set-Cookie', this.#header(req, id, own)); }
 
   clear(req: IncomingMessage, res: ServerResponse): void { res.appendHeader('Set-Cookie', this.#cleared(req)); }
 
   /** The Set-Cookie header that gives the browser this id. */
-  #header(req: IncomingMessage, id: string): string {
-    const value = this.#rollingS === undefined ? id : `${id}.${nowS().toString(36)}`;
-    const [secret] = this.#secrets;
+  #header(req: IncomingMessage, id: string, own: OwnAge): string {
     const secure = this.#isSecure(req);
     if (!secure && this.#needsSecure) warn('INSECURE_COOKIE');
-    return serialize(this.#name, secret === undefined ? value : sign(value, secret), { ...this.#attributes, secure, ...this.#expiry() });
+    const maxAge = ageOf(own, this.#cookie);
+    const age = maxAge === undefined ? {} : { maxAge: Math.floor(maxAge / 1000), expires: new Date(Date.now() + maxAge) };
+    return this.#line(id, maxAge, { ...this.#attributes, secure, ...age });
+  }
+
+  sentBack(id: string): string { return this.#line(id, this.#cookie.maxAge, {}); }
+
+  #line(id: string, maxAge: number | undefined, attributes: SerializeOptions): string {
+    const value = maxAge === undefined ? id : `${id}.${this.#nowS().toString(36)}`;
+    const [secret] = this.#secrets;
+    return serialize(this.#name, secret === undefined ? value : sign(value, secret), attributes);
   }
 
   /** The Set-Cookie header that makes the browser forget it. */
@@ -86,10 +99,7 @@ export class SessionCookie implements Transport {
     return serialize(this.#name, '', { ...this.#attributes, secure: this.#isSecure(req), maxAge: 0, expires: new Date(0) });
   }
 
-  #expiry(): SerializeOptions {
-    const { maxAge } = this.#cookie;
-    return maxAge === undefined ? {} : { expires: new Date(Date.now() + maxAge) };
-  }
+  #nowS(): number { return Math.floor(this.#clock.wallMs() / 1000); }
 
   #isSecure(req: IncomingMessage): boolean {
     const overTls = isOverTls(req, this.#trusts);

@@ -1,5 +1,6 @@
-import { ClusterError } from '@cluster/core';
-import type { CookieOptions } from './options.js';
+import { ClusterError, type Session } from '@cluster/core';
+import { behind, type Behind } from '@cluster/core/driver';
+import { cookieView, type OwnCookie } from './cookie-view.js';
 import type { SessionMethods } from './http-session.js';
 
 type Callback = (error?: unknown) => void;
@@ -11,7 +12,9 @@ export interface Actions {
   release(): Promise<void>;
   regenerate(options: unknown): Promise<void>;
   destroy(): Promise<void>;
+  touch(): Promise<void>;
   late(): void;
+  ownCookie(state: Behind): OwnCookie;
 }
 
 /** Answers by the promise, and by the callback where one is given. */
@@ -23,8 +26,11 @@ function answered(work: Promise<void>, callback: unknown): Promise<void> {
   return work;
 }
 
+/** Attributes that `regenerate` brings along; true: all of them, and the age of the cookie, which a list calls `cookie`. */
+type Keep = true | readonly string[];
+
 /** @throws ClusterError CLUSTER_BAD_OPTION */
-export function keepOf(options: unknown): true | readonly string[] {
+export function keepOf(options: unknown): Keep {
   const keep: unknown = typeof options === 'object' && options !== null ? Reflect.get(options, 'keep') : undefined;
   const other = typeof options === 'object' && options !== null ? Object.keys(options).filter((name) => name !== 'keep') : [];
   if (other.length > 0) {
@@ -35,12 +41,28 @@ export function keepOf(options: unknown): true | readonly string[] {
   throw new ClusterError('CLUSTER_BAD_OPTION', `regenerate: keep: expected true or an array of attribute names, found ${typeof keep}`);
 }
 
+const stays = (name: string, keep: Keep) => keep === true || keep.includes(name);
+
+export function dropOthers(session: Session, keep: Keep): void {
+  for (const name of Object.keys(session)) if (!stays(name, keep)) session.delete(name);
+  if (!stays('cookie', keep)) behind(session).ownIdleTimeoutMs = undefined;
+}
+
+export function carryOver(from: Session, to: Session, keep: Keep): void {
+  for (const name of Object.keys(from)) if (stays(name, keep)) to.set(name, from.get(name));
+  if (stays('cookie', keep)) behind(to).ownIdleTimeoutMs = behind(from).ownIdleTimeoutMs;
+}
+
 /**
  * Hung onto a handle; core reads `face.save` where the application says `session.save`. Getters, so that a request that
  * calls no method makes no function.
  */
 export class Face {
-  constructor(private readonly actions: Actions, readonly cookie: SessionMethods['cookie']) {}
+  #cookie: SessionMethods['cookie'] | undefined;
+
+  constructor(private readonly actions: Actions, private readonly state: Behind) {}
+
+  get cookie(): SessionMethods['cookie'] { return this.#cookie ??= cookieView(this.actions.ownCookie(this.state)); }
 
   /** Called by core when the handle has ended and is changed all the same. */
   late(): void { this.actions.late(); }
@@ -49,28 +71,10 @@ export class Face {
   get reload() { return (callback?: unknown) => answered(this.actions.reload(), callback); }
   get release() { return (callback?: unknown) => answered(this.actions.release(), callback); }
   get destroy() { return (callback?: unknown) => answered(this.actions.destroy(), callback); }
-  get touch() { return (callback?: unknown) => answered(Promise.resolve(), callback); }
+  get touch() { return (callback?: unknown) => answered(this.actions.touch(), callback); }
   get regenerate() {
     return (options?: unknown, callback?: unknown) => (typeof options === 'function'
       ? answered(this.actions.regenerate(undefined), options)
       : answered(this.actions.regenerate(options), callback));
   }
-}
-
-/** The cookie's attributes as `session.cookie` shows them; setting one throws, since a session has none of its own yet. */
-export function cookieFace(cookie: CookieOptions): SessionMethods['cookie'] {
-  const { maxAge } = cookie;
-  const shown: Record<string, () => unknown> = { originalMaxAge: () => maxAge, expires: () => (maxAge === undefined ? undefined : new Date(Date.now() + maxAge)) };
-  for (const name of ['path', 'domain', 'httpOnly', 'secure', 'sameSite', 'partitioned', 'priority', 'maxAge'] as const) shown[name] = () => cookie[name];
-  const face = {};
-  for (const [name, get] of Object.entries(shown)) {
-    Object.defineProperty(face, name, {
-      enumerable: true, get,
-      set() {
-        throw new ClusterError('CLUSTER_BAD_OPTION', `session.cookie.${name}: cannot be set for one session yet; set it in the options of session()`);
-      },
-    });
-  }
-  // Its properties are those of the interface, made in a loop.
-  return Object.freeze(face) as SessionMethods['cookie'];
 }

@@ -6,7 +6,6 @@ import { answerError } from './answer.js';
 import type { HttpSession } from './http-session.js';
 import { resolveSessionOptions, type SessionOptions } from './options.js';
 import { SessionCookie } from './session-cookie.js';
-import { cookieFace } from './session-methods.js';
 import type { Site } from './site.js';
 import { OwnTransport } from './transport.js';
 import { Turn, turnOf } from './turn.js';
@@ -34,6 +33,16 @@ export interface SessionMiddleware {
   stop(): Promise<void>;
   health(): Health;
   [Symbol.asyncDispose](): Promise<void>;
+}
+
+const SITE = Symbol('site');
+
+/** @throws ClusterError CLUSTER_BAD_OPTION for anything but what `session` has made */
+export function siteOf(sessions: SessionMiddleware): Site {
+  const site: unknown = typeof sessions === 'function' ? Reflect.get(sessions, SITE) : undefined;
+  // Nobody else has the symbol.
+  if (site !== undefined) return site as Site;
+  throw new ClusterError('CLUSTER_BAD_OPTION', `sessions: expected what session({...}) of this copy of @cluster/http has made, found a value of type ${typeof sessions}`);
 }
 
 // Shared by all requests; `this` is the request.
@@ -91,7 +100,7 @@ export function session(options: SessionOptions): SessionMiddleware {
   const settings = resolveSessionOptions(options);
   const { manager, owned, clock, access, onStoreError, cookie } = settings;
   const transport = settings.transport === undefined ? new SessionCookie(settings) : new OwnTransport(settings.transport);
-  const site: Site = { manager, clock, access, onStoreError, transport, cookieFace: cookieFace(cookie) };
+  const site: Site = { manager, clock, access, onStoreError, transport, cookie };
   const stop = async () => { if (owned) await manager.stop(); };
 
   function middleware(request: Request, res: Response, next: (error?: unknown) => void): void {
@@ -103,7 +112,7 @@ export function session(options: SessionOptions): SessionMiddleware {
     else turn.open(next, nothing);
   }
   return Object.assign(middleware, {
-    manager, stop,
+    [SITE]: site, manager, stop,
     open: (req: Request, res: Response | Duplex) => (isResponse(res) ? openRequest(site, req as IncomingMessage, res) : openUpgrade(site, req as IncomingMessage, res as Duplex)),
     start: () => manager.start(),
     drain: () => manager.drain(),

@@ -1,6 +1,5 @@
 import type { Manager } from '@cluster/core';
 import type { Clock } from '@cluster/core/driver';
-import type { SessionMethods } from './http-session.js';
 import type { Settings } from './options.js';
 import type { Transport } from './transport.js';
 
@@ -9,7 +8,7 @@ export interface Site {
   readonly manager: Manager;
   readonly clock: Clock;
   readonly transport: Transport;
-  readonly cookieFace: SessionMethods['cookie'];
+  readonly cookie: Settings['cookie'];
   readonly access: Settings['access'];
   readonly onStoreError: Settings['onStoreError'];
 }

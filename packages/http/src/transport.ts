@@ -5,16 +5,21 @@ import { warn } from './warnings.js';
 /** What a request says about its session. `sentS`: when the client got the id, in seconds since 1970, if it has an age. */
 export interface Found { readonly id: string; readonly sentS: number | undefined }
 
+/** How long the client may keep the id, in ms, as its session says; null: for its own session; undefined: as the options say. */
+export type OwnAge = number | null | undefined;
+
 /** How the id of a session travels. */
 export interface Transport {
   /** Undefined: the request names no session that could be one of ours. */
   read(req: IncomingMessage): Found | undefined;
   /** Whether a client that got the id at this time should get it again. */
-  isDue(sentS: number | undefined): boolean;
+  isDue(sentS: number | undefined, own: OwnAge): boolean;
   /** Adds what tells the client the id; the headers are about to leave. */
-  write(req: IncomingMessage, res: ServerResponse, id: string): void;
+  write(req: IncomingMessage, res: ServerResponse, id: string, own: OwnAge): void;
   /** Adds what makes the client forget the id; the headers are about to leave. */
   clear(req: IncomingMessage, res: ServerResponse): void;
+  /** What a client that was told the id sends: a Cookie header; else the id. */
+  sentBack(id: string): string;
 }
 
 /** How the id travels, in place of a cookie: three functions that answer at once. */
@@ -46,6 +51,8 @@ export class OwnTransport implements Transport {
   }
 
   isDue(): boolean { return false; }
+
+  sentBack(id: string): string { return id; }
 
   /** @throws ClusterError CLUSTER_BAD_OPTION if the function throws or is asynchronous */
   write(_req: IncomingMessage, res: ServerResponse, id: string): void {

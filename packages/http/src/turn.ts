@@ -1,12 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ClusterError, type FindOptions, type Session } from '@cluster/core';
-import { behind } from '@cluster/core/driver';
+import { behind, type Behind } from '@cluster/core/driver';
 import { asError } from './answer.js';
 import { accessOf, labelOf } from './access.js';
+import { ClientId } from './client-id.js';
+import { ageOf, type OwnCookie } from './cookie-view.js';
 import { hearDeparture, spareController, takeBack } from './departure.js';
 import type { HttpSession } from './http-session.js';
 import { holdBack, type Commit } from './response-gate.js';
-import { Face, keepOf, type Actions } from './session-methods.js';
+import { carryOver, dropOthers, Face, keepOf, type Actions } from './session-methods.js';
 import type { Site } from './site.js';
 import type { Found } from './transport.js';
 import { explain, warn, warnNotStored } from './warnings.js';
@@ -23,6 +25,8 @@ const ignored = () => { /* the session is given up: what comes of it changes not
 
 const notEnded = () => new ClusterError('CLUSTER_MOVED', 'the session goes on under another id, so it was not ended; repeat the request with the present cookie');
 
+const gone = () => new ClusterError('CLUSTER_SESSION_ENDED', 'the session has ended; begin anew');
+
 const isStored = (session: Session) => behind(session).stored;
 
 const TURN = Symbol('turn');
@@ -33,10 +37,7 @@ export const turnOf = (req: IncomingMessage): Turn | undefined => (req as { [TUR
 /** One request's use of its session, from the cookie to the acknowledged change. */
 export class Turn implements Commit, Actions {
   #handle: Session | undefined;
-  /** The id that the browser has and the store knows. */
-  #cookieId: string | undefined;
-  #cookieSentS: number | undefined;
-  #resend = false;
+  readonly #client: ClientId;
   #detached: Detached | undefined;
   #finding: AbortController | undefined;
   /** A method of the session that is under way; the response waits for it. */
@@ -47,7 +48,8 @@ export class Turn implements Commit, Actions {
   #flushed = false;
   /** The present handle has been sent or released. */
   #over = false;
-  #cleared = false;
+  /** By the application, and what it changed is stored. */
+  #released = false;
   #left = false;
   #isWatched = false;
   /** The client left {@link LEFT_GRACE_MS} ago. */
@@ -55,6 +57,7 @@ export class Turn implements Commit, Actions {
 
   constructor(readonly site: Site, readonly req: IncomingMessage, readonly res: ServerResponse | undefined) {
     (req as { [TURN]?: Turn })[TURN] = this;
+    this.#client = new ClientId(site, req);
   }
 
   /** Finds the session that the request names, then calls `next`; `gone` instead, when the client has left meanwhile. */
@@ -117,8 +120,7 @@ export class Turn implements Commit, Actions {
       return false;
     }
     explain(this.req, 'has its session, %s', access);
-    this.#cookieId = session.id;
-    this.#cookieSentS = sentS;
+    this.#client.knows(session.id, sentS);
     return true;
   }
 
@@ -150,7 +152,7 @@ export class Turn implements Commit, Actions {
     if (value === this.#handle && value !== undefined) return;
     if (value !== null) throw new ClusterError('CLUSTER_BAD_OPTION', `req.session: expected null, which ends the session, found ${typeof value}; set attributes on it`);
     const isLate = this.#flushed;
-    this.destroy().catch((error: unknown) => { if (isLate) this.failed(error); });
+    this.destroy().catch((error: unknown) => { if (isLate) warnNotStored(error); });
   }
 
   /** A change that came too late has thrown; maybe nobody saw it. */
@@ -182,7 +184,7 @@ export class Turn implements Commit, Actions {
     const { manager } = this.site;
     if (isStored(handle)) {
       const sent = manager.sendSession(handle);
-      if (handle.id === this.#cookieId && this.site.transport.isDue(this.#cookieSentS)) return this.#sentThenResend(handle.id, sent);
+      if (this.#client.isDue(handle)) return this.#sentThenTold(handle.id, sent);
       if (this.#used) return sent;
       // Nobody has looked at it, so nothing can have changed and there is nothing to acknowledge.
       sent.catch(ignored);
@@ -195,42 +197,19 @@ export class Turn implements Commit, Actions {
     return undefined;
   }
 
-  async #sentThenResend(id: string, sent: Promise<void>): Promise<void> {
+  async #sentThenTold(id: string, sent: Promise<void>): Promise<void> {
     try {
       await sent;
     } catch (error) {
       if (this.#used) throw error;
       return;
     }
-    await this.#confirmResend(id);
+    await this.#client.tellAgain(id);
   }
 
-  /** The cookie is re-sent only if the id is still good: a login in another tab may have replaced both. */
-  async #confirmResend(id: string): Promise<void> {
-    const { manager } = this.site;
-    const found = await manager.findSession(id, { access: 'snapshot' }).catch(ignored);
-    if (found === undefined) return;
-    this.#resend = true;
-    manager.releaseSession(found).catch(ignored);
-  }
+  announcement(): ((res: ServerResponse) => void) | undefined { return this.#client.announcement(this.#handle, this.#detached); }
 
-  announcement(): ((res: ServerResponse) => void) | undefined {
-    const { site: { transport }, req } = this;
-    const handle = this.#handle;
-    if (handle !== undefined && this.#detached === undefined && isStored(handle)) {
-      const { id } = handle;
-      const isKnown = id === this.#cookieId;
-      if (isKnown && !this.#resend) return undefined;
-      explain(this.req, isKnown ? "gets its id again, since half of the cookie's age is over" : 'gets a new id');
-      return (res) => { transport.write(req, res, id); };
-    }
-    if (this.#cleared) {
-      explain(this.req, 'is told to forget its id');
-      return (res) => { transport.clear(req, res); };
-    }
-    explain(this.req, 'gets no id: %s', this.#detached ?? 'nothing is in its session, so it is not stored');
-    return undefined;
-  }
+  ownCookie(state: Behind): OwnCookie { return { behind: state, options: this.site.cookie, aged: () => { this.#client.aged(); } }; }
 
   /** The client has left, or everything has been sent. */
   left(): void {
@@ -269,27 +248,48 @@ export class Turn implements Commit, Actions {
   release(): Promise<void> {
     return this.#change(async () => {
       const sent = this.#send();
-      if (sent === undefined) return;
-      await sent;
-      this.#failure = undefined;
+      if (sent !== undefined) {
+        await sent;
+        this.#failure = undefined;
+      }
+      this.#released = true;
+    });
+  }
+
+  /** A find counts as a use. */
+  touch(): Promise<void> {
+    return this.#run(async (handle) => {
+      if (this.#detached !== undefined || !isStored(handle)) return;
+      const { manager, cookie } = this.site;
+      const found = await manager.findSession(handle.id, { access: 'snapshot', label: labelOf(this.req) });
+      if (found === undefined) throw gone();
+      manager.releaseSession(found).catch(ignored);
+      if (ageOf(behind(found).ownIdleTimeoutMs, cookie) !== undefined) this.#client.aged();
     });
   }
 
   regenerate(options: unknown): Promise<void> {
-    if (this.#flushed) return Promise.reject(new ClusterError('CLUSTER_SESSION_ENDED', 'regenerate: the response has begun, so the client cannot be told the new id; call it before'));
+    const isLate = this.#flushed;
     return this.#change(async (old) => {
+      if (isLate) throw new ClusterError('CLUSTER_SESSION_ENDED', 'regenerate: the response has begun, so the client cannot be told the new id; call it before');
       const keep = keepOf(options);
       const { manager } = this.site;
       if (isStored(old)) {
-        const next = this.#take(await this.#orGiveUp(old, manager.changeSessionId(old)));
-        for (const name of Object.keys(next)) if (keep !== true && !keep.includes(name)) next.delete(name);
+        const locked = this.#released ? await this.#foundAgain(old.id) : old;
+        dropOthers(this.#take(await this.#orGiveUp(locked, manager.changeSessionId(locked))), keep);
       } else {
-        const next = this.#take(manager.createSession());
-        for (const name of Object.keys(old)) if (keep === true || keep.includes(name)) next.set(name, old.get(name));
+        carryOver(old, this.#take(manager.createSession()), keep);
         manager.releaseSession(old).catch(ignored);
       }
       this.#failure = undefined;
     });
+  }
+
+  /** The session that was released, locked once more. */
+  async #foundAgain(id: string): Promise<Session> {
+    const found = await this.site.manager.findSession(id, this.#queued('exclusive')).finally(() => { this.#looked(); });
+    if (found === undefined) throw gone();
+    return found;
   }
 
   destroy(): Promise<void> {
@@ -318,7 +318,7 @@ export class Turn implements Commit, Actions {
 
   async #remove(id: string): Promise<void> {
     if (await this.site.manager.removeSession(id) === 'moved') throw notEnded();
-    this.#cleared = this.#cookieId !== undefined;
+    this.#client.forget();
     this.#failure = undefined;
   }
 
@@ -366,9 +366,11 @@ export class Turn implements Commit, Actions {
 
   /** From here on this is the handle of the request. */
   #take(session: Session): Session {
-    behind(session).face = new Face(this, this.site.cookieFace);
+    const state = behind(session);
+    state.face = new Face(this, state);
     this.#handle = session;
     this.#over = false;
+    this.#released = false;
     return session;
   }
 }

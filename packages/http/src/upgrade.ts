@@ -3,7 +3,8 @@ import { answerError } from './answer.js';
 
 /** Whether this is a response that will end, of HTTP/1 or 2; else it is the socket of an upgrade, or what somebody passes in its place. */
 export function isResponse(res: object): res is ServerResponse {
-  return typeof Reflect.get(res, 'writeHead') === 'function' && typeof Reflect.get(res, 'on') === 'function';
+  const { writeHead, on } = res as Partial<ServerResponse>;
+  return typeof writeHead === 'function' && typeof on === 'function';
 }
 
 /** Answers a request for an upgrade with the error, and ends the connection. */

@@ -1,8 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { request, type IncomingHttpHeaders } from 'node:http';
-import { connect as connectHttp2, createServer as createHttp2Server } from 'node:http2';
-import type { AddressInfo } from 'node:net';
+import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
@@ -275,35 +273,6 @@ describe('Connect', () => {
     store.cutOff();
     const reply = await visitor.get(url);
     expect(reply).toMatchObject({ status: 503, headers: { 'retry-after': '1' } });
-  });
-});
-
-describe('node:http2', () => {
-  it('holds the reply of its compatible API as well', async () => {
-    const sessions = instance();
-    const server = createHttp2Server((req, res) => {
-      // The compatible API has the methods of node:http, though not its types.
-      void sessions.open(req as never, res as never).then((session) => {
-        if (session === undefined) return;
-        session.count = (session.count ?? 0) + 1;
-        res.writeHead(201, { 'X-Count': String(session.count) });
-        res.end('made');
-      });
-    });
-    await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
-    const client = connectHttp2(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
-    const post = (cookie?: string) => new Promise<IncomingHttpHeaders & { body: string }>((resolve, reject) => {
-      const stream = client.request({ ':method': 'POST', ...(cookie !== undefined && { cookie }) });
-      let answer: IncomingHttpHeaders = {};
-      let body = '';
-      stream.setEncoding('utf8').on('response', (headers) => { answer = headers; }).on('data', (text: string) => { body += text; });
-      stream.on('end', () => { resolve({ ...answer, body }); }).on('error', reject).end();
-    });
-    const first = await post();
-    expect(first).toMatchObject({ ':status': 201, 'x-count': '1', body: 'made', 'set-cookie': [expect.stringMatching(/^sid=/)] });
-    expect(await post(first['set-cookie']?.[0]?.split(';')[0])).toMatchObject({ ':status': 201, 'x-count': '2' });
-    client.close();
-    await new Promise((resolve) => { server.close(resolve); });
   });
 });
 

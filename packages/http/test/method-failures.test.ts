@@ -81,15 +81,46 @@ describe('regenerate after release', () => {
     expect(await content()).toEqual({ note: 'after' });
   });
 
-  it('of a stored session is refused, and the response says so', async () => {
-    const { post, content } = await site({ put, renew: async (req) => {
+  it('of a stored session finds it again, as it is by then', async () => {
+    const { get, post, id, content, sessions } = await site({ put, renew: async (req) => {
+      req.session.note = 'before';
       await req.session.release();
-      void req.session.regenerate();
+      await sessions.manager.update(req.session.id, (other) => { other.count = 1; });
+      await req.session.regenerate({ keep: true });
+      req.session.user = 'grace';
     } });
+    for (const renew of [post, get]) {
+      await post('put');
+      const old = id();
+      expect((await renew('renew')).headers['set-cookie']).toHaveLength(1);
+      expect(id()).not.toBe(old);
+      expect(await content()).toEqual({ user: 'grace', cart: ['book'], note: 'before', count: 1 });
+      await expect(sessions.manager.findSession(old)).rejects.toMatchObject({ code: 'CLUSTER_MOVED' });
+    }
+  });
+
+  it('of a session that was removed meanwhile, or after the response has begun, is refused', async () => {
+    const { post, id, content, sessions } = await site({
+      put,
+      removed: async (req) => {
+        await req.session.release();
+        await sessions.manager.removeSession(req.session.id);
+        void req.session.regenerate();
+      },
+      late: async (req, res) => {
+        await req.session.release();
+        res.write('');
+        return req.session.regenerate().catch((error: unknown) => Reflect.get(error as Error, 'code') as unknown);
+      },
+    });
     await post('put');
-    const reply = await post('renew');
-    expect(reply.status).toBe(409);
-    expect(reply.headers).not.toHaveProperty('set-cookie');
+    const removed = await post('removed');
+    expect(removed.status).toBe(409);
+    expect(removed.headers).not.toHaveProperty('set-cookie');
+    await post('put');
+    const before = id();
+    expect((await post('late')).body).toBe('"CLUSTER_SESSION_ENDED"');
+    expect(id()).toBe(before);
     expect(await content()).toEqual({ user: 'ada', cart: ['book'] });
   });
 });

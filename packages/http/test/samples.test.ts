@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { WebSocket } from 'ws';
 import * as events from './samples/events.js';
+import * as rememberMe from './samples/remember-me.js';
 import * as header from './samples/header-transport.js';
 import * as websocket from './samples/websocket.js';
 import { ask, closeAll, deferred, serve, Visitor } from './support/servers.js';
@@ -18,7 +19,7 @@ afterAll(async () => {
     server.closeAllConnections();
     server.close();
   }
-  for (const { sessions } of [events, header, websocket]) await sessions.stop();
+  for (const { sessions } of [events, header, rememberMe, websocket]) await sessions.stop();
 });
 
 async function listen(server: Server): Promise<number> {
@@ -39,6 +40,17 @@ describe('the samples of the guide', () => {
     const second = await ask(url, { headers: { 'X-Session-Id': id } });
     expect(second.body).toBe('visit 2');
     expect(second.headers).not.toHaveProperty('x-session-id');
+  });
+
+  it('a login that the browser remembers, and forgets', async () => {
+    const { url } = await serve(rememberMe.app);
+    const visitor = new Visitor();
+    const login = async (form: string) => (await visitor.post(`${url}/login`, form)).headers['set-cookie']?.[0];
+    expect(await login('user=ada')).not.toContain('Max-Age');
+    expect(await login('user=ada&remember=on')).toContain('; Max-Age=2592000;');
+    expect((await visitor.get(url)).body).toBe('{"user":"ada","maxAge":2592000000}');
+    expect((await visitor.post(`${url}/forget-this-browser`)).headers['set-cookie']?.[0]).not.toContain('Max-Age');
+    expect((await visitor.get(url)).body).toBe('{"user":"ada"}');
   });
 
   it('server-sent events: requests get in meanwhile, and a logout ends the stream', async () => {

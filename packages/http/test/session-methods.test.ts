@@ -50,14 +50,14 @@ describe('every method answers by its promise and by its callback', () => {
 
 describe('save', () => {
   it('stores what changed, keeps the lock and goes on', async () => {
-    const sessions = instance({ lockTimeoutMs: 20 });
+    const [sessions, elsewhere] = instances({ lockTimeoutMs: 20 });
     const { post, id, content } = await site({
       put,
       save: async ({ session }) => {
         session.user = 'grace';
         await session.save();
-        const stored = await sessions.manager.findSession(id(), { access: 'snapshot' });
-        const other: unknown = await sessions.manager.findSession(id()).catch((error: unknown) => Reflect.get(error as Error, 'code') as unknown);
+        const stored = await elsewhere.manager.findSession(id(), { access: 'snapshot' });
+        const other: unknown = await elsewhere.manager.findSession(id()).catch((error: unknown) => Reflect.get(error as Error, 'code') as unknown);
         session.note = 'after';
         return [stored?.user, other];
       },

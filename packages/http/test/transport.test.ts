@@ -4,10 +4,12 @@ import { MemoryStore } from '@cluster/core';
 import type { SessionMiddleware, SessionOptions } from '@cluster/http';
 import { hosts, instance, instances, one, stopAll, warningsOf } from './support/cluster.js';
 import { counter } from './support/counter.js';
+import { Client, closeHttp2, serve2 } from './support/http2.js';
 import { ask, closeAll, deferred, raw, serve, type Reply } from './support/servers.js';
 
 afterEach(async () => {
   await closeAll();
+  await closeHttp2();
   await stopAll();
 });
 
@@ -44,6 +46,20 @@ describe('a session id in a header', () => {
     const logout = await ask(`${urls[0]}/logout`, withId(idIn(login), 'POST'));
     expect(logout.headers['x-session-id']).toBe('');
     expect(JSON.parse((await ask(urls[1], withId(idIn(login)))).body)).toEqual({});
+  });
+
+  it('HTTP/2: as over HTTP/1', async () => {
+    const client = new Client(await serve2(instance({ transport: byHeader }), counter));
+    const first = await client.ask('POST');
+    expect(first.headers).not.toHaveProperty('set-cookie');
+    const id = String(first.headers['x-session-id']);
+    expect(id).toMatch(ID);
+    const headers = { 'x-session-id': id };
+    expect((await client.ask('GET', '/', { headers })).body).toBe('{"count":1}');
+    const login = await client.ask('POST', '/login', { headers });
+    expect(login.headers['x-session-id']).toEqual(expect.not.stringMatching(id));
+    const logout = await client.ask('POST', '/logout', { headers: { 'x-session-id': String(login.headers['x-session-id']) } });
+    expect(logout.headers['x-session-id']).toBe('');
   });
 
   it('joins headers that writeHead was given', async () => {
@@ -143,15 +159,16 @@ describe('a function of the application that fails', () => {
     }
   });
 
-  it('write after a save, when nothing is left to wait for: the handler that ends the response does not throw', async () => {
+  it('write after a release, when nothing is left to wait for: the handler that ends the response does not throw', async () => {
     let thrown: unknown;
     const sessions = instance({ transport: { ...byHeader, write: failing } });
     const { url } = await serve(hosts['node:http']?.(sessions, async (req, res) => {
       req.session.count = 1;
-      await req.session.save();
+      await req.session.release();
       try {
         res.write('one');
-        res.end('two');
+        res.write('two');
+        res.end('three');
       } catch (error) {
         thrown = error;
       }

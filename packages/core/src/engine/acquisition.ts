@@ -94,6 +94,11 @@ export class Acquisition {
 
   async #acquire(slot: Slot, asking: Asking, past: Past): Promise<Gotten> {
     const { engine } = this;
+    if (slot.isPassedOn) {
+      slot.isPassedOn = false;
+      past.asked = slot.holder?.claim;
+      await this.#pause(slot, POLLS_MS.length, asking);
+    }
     for (let round = 0; ; round += 1) {
       engine.assertRunning();
       if (past.refusal !== undefined) throw past.refusal.error;
@@ -119,7 +124,7 @@ export class Acquisition {
       }
       if (answer.kind === 'granted') {
         if (round === 0) engine.countAffinity(answer.record.last);
-        this.#report(slot, asking, past);
+        this.#report(slot, asking, past, answer.record.last);
         return this.hold(slot, claim, answer.record, past.asked !== undefined, have);
       }
       if (round === 0) engine.countAffinity(answer.holder.incarnation);
@@ -250,13 +255,13 @@ export class Acquisition {
     asking.signal?.throwIfAborted();
   }
 
-  #report(slot: Slot, asking: Asking, { asked, takenFrom }: Past): void {
+  #report(slot: Slot, asking: Asking, { asked, takenFrom }: Past, last: string | undefined): void {
     const session = shortName(slot.key);
     const waitedMs = this.engine.now() - asking.arrivedMs;
     if (takenFrom !== undefined) {
       this.engine.events.emit('takeover', { session, from: takenFrom.holder.incarnation, evidence: takenFrom.evidence, sinceMs: waitedMs });
     } else if (asked !== undefined) {
-      this.engine.events.emit('handover', { session, direction: 'in', peer: asked.incarnation, waitedMs });
+      this.engine.events.emit('handover', { session, direction: 'in', peer: last ?? asked.incarnation, waitedMs });
     }
   }
 }

@@ -194,6 +194,7 @@ export class Engine {
     if (slot.claim !== undefined && isPlainTable(this.calls.table)) this.calls.table.giveUp(slot.key, slot.claim.grant);
     slot.claim = undefined;
     slot.holder = undefined;
+    slot.isPassedOn = false;
     if (slot.held !== undefined && !this.keeps(slot.held.fromPeer)) {
       void this.#giveBack(slot);
       return;
@@ -311,6 +312,8 @@ export class Engine {
     const local = slot.queue.oldestLocal;
     if (local !== undefined) {
       slot.claim = { incarnation: this.lease.incarnation, grant: this.clock.randomHex(16) };
+      slot.holder = { claim: to.claim, says: undefined, isBusy: false };
+      slot.isPassedOn = true;
       rest.push({ claim: slot.claim, sinceMs: local.sinceMs, askedMs: this.now() });
       rest.sort((a, b) => a.sinceMs - b.sinceMs);
     }

@@ -65,6 +65,8 @@ export class Slot {
   isGivenOn = false;
   /** Who has the lock that a request here waits for, what it answered to the last revoke, and whether it had time to give an idle session on. */
   holder: { readonly claim: Claim; says: HolderSays | undefined; isBusy: boolean } | undefined;
+  /** The claim was passed on with the session: its receiver wakes the request that waits under it. */
+  isPassedOn = false;
   /** Tells the one that waits for the store's lock. */
   heard: (() => void) | undefined;
   /** Ends the pause of the request that waits for the store's lock. */

@@ -37,7 +37,11 @@ export class Turns {
     this.records = new Records(engine, options.maxRecordBytes);
     this.finding = new Finding(engine, options, this.lifetimes, this.records, unknownIds);
     engine.touches.onBeat = () => {
-      for (const turn of this.#running) if (turn.place !== undefined) this.lifetimes.touchLater(turn.place.held, turn.key);
+      for (const { key, place } of this.#running) {
+        if (place === undefined) continue;
+        this.lifetimes.touchLater(place.held, key);
+        engine.touches.inUse(place.held.lifetimeMs);
+      }
     };
   }
 
@@ -67,9 +71,7 @@ export class Turns {
     const sharing = others ?? new Sharing(place, () => { this.engine.leave(slot); });
     const first = sharing.first?.state;
     const turn = new Turn(this, slot.key, new SessionState(id, false, this.options.codec, first?.base ?? held.copy.attributes, first), label, 'shared');
-    turn.place = place;
-    turn.sinceMs = this.engine.now();
-    this.#running.add(turn);
+    this.#run(turn, place);
     sharing.join(turn);
     if (others === undefined) this.#share(slot, sharing);
     else others.arrived();
@@ -105,6 +107,7 @@ export class Turns {
       this.end(turn, 'sent');
       return DONE;
     }
+    if (!goesOn) this.#close(turn, 'sent');
     return this.#send(turn, change, goesOn);
   }
 
@@ -117,6 +120,7 @@ export class Turns {
 
   async #sendShared(turn: Turn, sharing: Sharing, goesOn: boolean): Promise<void> {
     this.#begin(turn);
+    if (!goesOn) this.#close(turn, 'sent');
     try {
       await sharing.publish(turn, goesOn, async (isLast) => {
         const change = turn.state.changes();
@@ -196,6 +200,7 @@ export class Turns {
     const { place } = turn;
     if (turn.state.ended !== undefined || turn.isSending) return;
     turn.isSending = true;
+    this.#close(turn, 'released');
     try {
       if (turn.sharing !== undefined) await turn.sharing.publish(turn, false, (isLast) => (isLast && this.#isHeld(place) ? this.finding.unlock(place) : DONE));
       else if (this.#isHeld(place)) await this.finding.unlock(place);
@@ -206,12 +211,17 @@ export class Turns {
 
   #isHeld(place: Place | undefined): place is Place { return place !== undefined && place.slot.held === place.held; }
 
+  /** From the moment at which its changes are taken the handle accepts none, and finds in its context do not come back to it. */
+  #close(turn: Turn, why: string): void {
+    turn.state.ended ??= why;
+    if (turn.scope !== undefined) turn.scope.session = undefined;
+  }
+
   /** The handle takes no more changes; a slot that nobody else uses is left. */
   end(turn: Turn, why: string): void {
-    turn.state.ended ??= why;
+    this.#close(turn, why);
     turn.isSending = false;
     this.#running.delete(turn);
-    if (turn.scope !== undefined) turn.scope.session = undefined;
     const { place } = turn;
     turn.place = undefined;
     if (turn.sharing !== undefined) turn.sharing.left(turn);
@@ -291,12 +301,17 @@ export class Turns {
   }
 
   #attach(turn: Turn, place: Place): void {
-    turn.place = place;
     turn.access = 'exclusive';
-    turn.sinceMs = this.engine.now();
-    this.#running.add(turn);
+    this.#run(turn, place);
     place.slot.user = turn;
     this.engine.holdLimit.watch(place.slot);
+  }
+
+  #run(turn: Turn, place: Place): void {
+    turn.place = place;
+    turn.sinceMs = this.engine.now();
+    this.#running.add(turn);
+    this.engine.touches.inUse(place.held.lifetimeMs);
   }
 
   #begin(turn: Turn): void {

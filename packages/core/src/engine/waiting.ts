@@ -61,12 +61,14 @@ export async function waitForTurn(engine: Engine, slot: Slot, asking: Asking): P
     const heard = () => { try { asking.patience?.meet(slot, asking); } catch (error) { refuse(error); } };
     const waiter: LocalWaiter = { sinceMs: asking.arrivedMs, isShared: asking.isShared === true, admit: () => { finish(); resolve(); }, refuse, heard };
     const waitOn = (ms: number) => {
+      const leftMs = asking.deadlineMs - engine.now();
+      // Decided here, since a timer may fire a little early.
+      const isLast = leftMs <= ms;
       cancel = engine.clock.timer(() => {
-        if (engine.now() >= asking.deadlineMs) { refuse(locked(engine, slot, asking)); return; }
+        if (isLast) { refuse(locked(engine, slot, asking)); return; }
         waitOn(LONG_WAIT_MS);
         heard();
-      // A clock that shows the deadline a hair too early must not have it look at once, again and again.
-      }, Math.max(1, Math.min(ms, asking.deadlineMs - engine.now())), true);
+      }, isLast ? leftMs : ms, true);
     };
     waitOn(asking.arrivedMs + LONG_WAIT_MS - engine.now());
     asking.signal?.addEventListener('abort', aborted, { once: true });

@@ -95,18 +95,18 @@ export class SwitchStore extends ClusterStoreBase {
 export interface Warning { readonly code: string; readonly text: string }
 
 /** The warnings that `work` causes in a process that has given none before. */
-export async function warned(work: () => Promise<unknown>): Promise<Warning[]> {
+export async function warned(work: (given: readonly Warning[]) => Promise<unknown>): Promise<Warning[]> {
   const warnings: Warning[] = [];
   forgetWarnings();
   // Jest gives tests a process object of their own, whose 'warning' events are not those of the real one.
   const { emitWarning } = process;
   process.emitWarning = (message: unknown, options?: unknown) => { warnings.push({ code: String(Reflect.get(Object(options) as object, 'code')), text: String(message) }); };
   try {
-    await work();
+    await work(warnings);
   } finally {
     process.emitWarning = emitWarning;
   }
   return warnings;
 }
 
-export const warningsOf = async (work: () => Promise<unknown>): Promise<string[]> => (await warned(work)).map(({ code }) => code);
+export const warningsOf = async (work: (given: readonly Warning[]) => Promise<unknown>): Promise<string[]> => (await warned(work)).map(({ code }) => code);
