@@ -4,6 +4,7 @@ import type { Manager } from './manager.js';
 /** A session's content outside of a handle: encoded, with its times as durations in milliseconds. */
 export interface SessionSnapshot {
   readonly id: string;
+  /** One named `cookie` is the session's own idle time-out in ms, as text whatever the codec; `lifetimeMs` follows it. */
   readonly attributes: ReadonlyMap<string, Encoded>;
   /** Since it was created. */
   readonly ageMs: number;

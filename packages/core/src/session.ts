@@ -39,6 +39,7 @@ const STATE = Symbol.for('@cluster/core/state');
 
 /** What a layer above the manager, as that of HTTP, asks of a handle and hangs onto it. */
 export interface Behind {
+  readonly id: string;
   /** Whether a record of the session exists in the store. */
   readonly stored: boolean;
   /** Answers the reserved names that the handle itself lacks: `session.save` is `face.save`. `late` hears of a change after the end. */

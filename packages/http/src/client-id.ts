@@ -1,6 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Session } from '@cluster/core';
-import { behind } from '@cluster/core/driver';
+import type { Behind } from '@cluster/core/driver';
 import type { Site } from './site.js';
 import { explain } from './warnings.js';
 
@@ -27,8 +26,8 @@ export class ClientId {
   forget(): void { this.#forget = this.#id !== undefined; }
 
   /** Whether the client should be told an id again that it knows. */
-  isDue(handle: Session): boolean {
-    return handle.id === this.#id && (this.#aged || this.site.transport.isDue(this.#sentS, behind(handle).ownIdleTimeoutMs));
+  isDue(session: Behind): boolean {
+    return session.id === this.#id && (this.#aged || this.site.transport.isDue(this.#sentS, session.ownIdleTimeoutMs));
   }
 
   /** Tells the id again if it is still good: a login in another tab may have replaced it, here and in the client. */
@@ -40,17 +39,16 @@ export class ClientId {
     manager.releaseSession(found).catch(() => undefined);
   }
 
-  /** @param handle what the request ends with; `detached`: why it is none that has an id */
-  announcement(handle: Session | undefined, detached: string | undefined): ((res: ServerResponse) => void) | undefined {
+  /** @param session what the request ends with; `detached`: why it is none that has an id */
+  announcement(session: Behind | undefined, detached: string | undefined): ((res: ServerResponse) => void) | undefined {
     const { site: { transport }, req } = this;
-    const state = handle && behind(handle);
-    if (handle !== undefined && state?.stored === true && detached === undefined) {
-      const { id } = handle;
+    if (session?.stored === true && detached === undefined) {
+      const { id } = session;
       const isKnown = id === this.#id;
       if (isKnown && !this.#again) return undefined;
-      const ownAgeMs = state.ownIdleTimeoutMs;
+      const { ownIdleTimeoutMs } = session;
       explain(req, isKnown ? "gets its id again, since half of the cookie's age is over, or the age is another" : 'gets a new id');
-      return (res) => { transport.write(req, res, id, ownAgeMs); };
+      return (res) => { transport.write(req, res, id, ownIdleTimeoutMs); };
     }
     if (this.#forget) {
       explain(req, 'is told to forget its id');

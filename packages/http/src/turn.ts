@@ -7,6 +7,7 @@ import { ClientId } from './client-id.js';
 import { ageOf, type OwnCookie } from './cookie-view.js';
 import { hearDeparture, spareController, takeBack } from './departure.js';
 import type { HttpSession } from './http-session.js';
+import { gone, notEnded, storeDown, tooLate } from './refusals.js';
 import { holdBack, type Commit } from './response-gate.js';
 import { carryOver, dropOthers, Face, keepOf, type Actions } from './session-methods.js';
 import type { Site } from './site.js';
@@ -22,10 +23,6 @@ type Detached = 'MOVED' | 'NOT_LOOKED_UP' | 'STORE_DOWN';
 type Next = (error?: unknown) => void;
 
 const ignored = () => { /* the session is given up: what comes of it changes nothing for the request */ };
-
-const notEnded = () => new ClusterError('CLUSTER_MOVED', 'the session goes on under another id, so it was not ended; repeat the request with the present cookie');
-
-const gone = () => new ClusterError('CLUSTER_SESSION_ENDED', 'the session has ended; begin anew');
 
 const isStored = (session: Session) => behind(session).stored;
 
@@ -182,9 +179,10 @@ export class Turn implements Commit, Actions {
     if (handle === undefined || this.#over) return undefined;
     this.#over = true;
     const { manager } = this.site;
-    if (isStored(handle)) {
+    const state = behind(handle);
+    if (state.stored) {
       const sent = manager.sendSession(handle);
-      if (this.#client.isDue(handle)) return this.#sentThenTold(handle.id, sent);
+      if (this.#client.isDue(state)) return this.#sentThenTold(state.id, sent);
       if (this.#used) return sent;
       // Nobody has looked at it, so nothing can have changed and there is nothing to acknowledge.
       sent.catch(ignored);
@@ -207,7 +205,9 @@ export class Turn implements Commit, Actions {
     await this.#client.tellAgain(id);
   }
 
-  announcement(): ((res: ServerResponse) => void) | undefined { return this.#client.announcement(this.#handle, this.#detached); }
+  announcement(): ((res: ServerResponse) => void) | undefined {
+    return this.#client.announcement(this.#handle && behind(this.#handle), this.#detached);
+  }
 
   ownCookie(state: Behind): OwnCookie { return { behind: state, options: this.site.cookie, aged: () => { this.#client.aged(); } }; }
 
@@ -271,7 +271,7 @@ export class Turn implements Commit, Actions {
   regenerate(options: unknown): Promise<void> {
     const isLate = this.#flushed;
     return this.#change(async (old) => {
-      if (isLate) throw new ClusterError('CLUSTER_SESSION_ENDED', 'regenerate: the response has begun, so the client cannot be told the new id; call it before');
+      if (isLate) throw tooLate();
       const keep = keepOf(options);
       const { manager } = this.site;
       if (isStored(old)) {
@@ -295,7 +295,7 @@ export class Turn implements Commit, Actions {
   destroy(): Promise<void> {
     return this.#change(async (handle) => {
       if (this.#detached === 'MOVED') throw notEnded();
-      if (this.#detached === 'STORE_DOWN') throw new ClusterError('CLUSTER_UNAVAILABLE', 'the store could not be reached, so the session was not ended');
+      if (this.#detached === 'STORE_DOWN') throw storeDown();
       this.#handle = undefined;
       try {
         if (isStored(handle)) await this.#remove(handle.id);
