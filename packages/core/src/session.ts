@@ -141,7 +141,8 @@ export class SessionState implements Behind {
     this.seen.add(name);
     this.#values.delete(name);
     this.#written.delete(name);
-    if (this.base.has(name)) this.#removed.add(name);
+    // Also if it is not in the base: a commit that adds it may be on its way.
+    this.#removed.add(name);
   }
 
   names(): string[] {
@@ -163,14 +164,15 @@ export class SessionState implements Behind {
       const encoded = this.#encode(name, value);
       if (!sameEncoded(this.base.get(name), encoded)) set.set(name, encoded);
     }
-    return set.size === 0 && this.#removed.size === 0 ? undefined : { set, remove: [...this.#removed], whole: false };
+    const remove = [...this.#removed].filter((name) => this.base.has(name));
+    return set.size === 0 && remove.length === 0 ? undefined : { set, remove, whole: false };
   }
 
-  /** Goes on from a new committed content; `discard` drops what was changed, else what it does not have yet stays changed. */
-  rebase(base: ReadonlyMap<string, Encoded>, discard: boolean): void {
+  /** Goes on from a new committed content, which has the change `sent`; what was changed since stays changed. Without `sent` it is dropped. */
+  rebase(base: ReadonlyMap<string, Encoded>, sent?: Change): void {
     const before = this.base;
     this.base = base;
-    if (discard) {
+    if (sent === undefined) {
       for (const names of [this.#values, this.#written, this.#removed, this.seen]) names.clear();
       this.keysSeen = false;
       return;
@@ -178,8 +180,8 @@ export class SessionState implements Behind {
     for (const name of this.#removed) if (!base.has(name)) this.#removed.delete(name);
     for (const [name, value] of this.#values) {
       if (this.#isEncodedAs(name, value, base.get(name))) this.#written.delete(name);
-      // Only read here, and changed by somebody else: to be read anew.
-      else if (!this.#written.has(name) && this.#isEncodedAs(name, value, before.get(name))) this.#values.delete(name);
+      // Only read here, and changed by somebody else: to be read anew. What was sent and is as before again was changed here.
+      else if (!this.#written.has(name) && !sent.set.has(name) && this.#isEncodedAs(name, value, before.get(name))) this.#values.delete(name);
     }
   }
 

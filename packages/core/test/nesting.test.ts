@@ -166,4 +166,13 @@ describe('reentrant', () => {
     expect(await cluster.stored(id)).toEqual({ n: 2 });
     expect(a.manager.health().running).toBe(0);
   });
+
+  it('finds the session under its new id as well', async () => {
+    const a = await cluster.add('a', { lockTimeoutMs: 1000 });
+    const id = await cluster.session(a);
+    const s = await found(a.manager.findSession(id, { reentrant: true }));
+    const next = await cluster.within(100, a.manager.changeSessionId(s));
+    await cluster.within(500, a.manager.update(next.id, increment));
+    await a.manager.sendSession(next);
+  });
 });

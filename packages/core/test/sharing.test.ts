@@ -234,4 +234,37 @@ describe('requests that share a session', () => {
     for (const each of [first, second]) await cluster.within(100, a.manager.sendSession(each));
     expect(eventsOf(a, 'fenced')).toEqual([]);
   });
+
+  it('keep the removal of an attribute that is being stored for the first time', async () => {
+    const a = await cluster.add('a');
+    const id = await cluster.session(a);
+    const [first, second] = [await shared(a, id), await shared(a, id)];
+    first.set('x', 1);
+    const gate = new Gate();
+    a.table.next('commit', gate.fate);
+    const sent = a.manager.sendSession(first);
+    await cluster.clock.advance(0);
+    expect(gate.arrived).toBe(true);
+    second.delete('x');
+    gate.open();
+    await cluster.within(100, sent);
+    await cluster.within(100, a.manager.sendSession(second));
+    expect(await cluster.stored(id)).toEqual({ n: 0 });
+  });
+
+  it('keep what is changed back inside an object while the change is being stored', async () => {
+    const a = await cluster.add('a');
+    const id = await cluster.session(a, { ui: { open: false } });
+    const [first, second] = [await shared(a, id), await shared(a, id)];
+    (first.get('ui') as { open: boolean }).open = true;
+    const gate = new Gate();
+    a.table.next('commit', gate.fate);
+    const sent = a.manager.sendSession(first);
+    await cluster.clock.advance(0);
+    (second.get('ui') as { open: boolean }).open = false;
+    gate.open();
+    await cluster.within(100, sent);
+    await cluster.within(100, a.manager.sendSession(second));
+    expect(await cluster.stored(id)).toEqual({ ui: { open: false } });
+  });
 });

@@ -67,6 +67,38 @@ describe('a handle', () => {
     await cluster.within(100, released);
   });
 
+  it('keeps the removal of an attribute that its save is storing for the first time', async () => {
+    const a = await cluster.add('a');
+    const id = await cluster.session(a);
+    const s = await found(a.manager.findSession(id));
+    s.set('x', 1);
+    const gate = new Gate();
+    a.table.next('commit', gate.fate);
+    const sent = a.manager.sendSession(s, { release: false });
+    await cluster.clock.advance(0);
+    s.delete('x');
+    gate.open();
+    await cluster.within(100, sent);
+    await cluster.within(100, a.manager.sendSession(s));
+    expect(await cluster.stored(id)).toEqual({ n: 0 });
+  });
+
+  it('takes no change while its id is being changed', async () => {
+    const a = await cluster.add('a');
+    const id = await cluster.session(a);
+    const session = await found(a.manager.findSession(id));
+    increment(session);
+    const gate = new Gate();
+    a.table.next('create', gate.fate);
+    const moving = a.manager.changeSessionId(session);
+    await cluster.clock.advance(0);
+    expect(() => session.set('n', 5)).toThrow(expect.objectContaining({ code: 'CLUSTER_SESSION_ENDED' }));
+    gate.open();
+    const moved = await cluster.within(100, moving);
+    expect(moved.get('n')).toBe(1);
+    await a.manager.sendSession(moved);
+  });
+
   it('of another manager is refused', async () => {
     const [a, b] = [await cluster.add('a'), await cluster.add('b')];
     const id = await cluster.session(a);

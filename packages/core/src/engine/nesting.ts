@@ -4,7 +4,8 @@ import type { Turn } from './turn.js';
 
 /** A turn that finds in its asynchronous context come back to. Empty before the grant and after the end. */
 export interface Scope {
-  readonly key: string;
+  /** Of the session's present id. */
+  key: string;
   readonly outer: Scope | undefined;
   session: Session | undefined;
 }

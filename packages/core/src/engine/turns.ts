@@ -9,6 +9,7 @@ import { unavailable } from './acquisition.js';
 import type { Engine } from './engine.js';
 import { Finding } from './finding.js';
 import { Lifetimes } from './lifetimes.js';
+import { fill } from './nesting.js';
 import type { Slot } from './ownership.js';
 import { Records, type Place } from './records.js';
 import { Sharing } from './sharing.js';
@@ -21,6 +22,7 @@ export interface Moved extends Place {
 }
 
 const DONE = Promise.resolve();
+const NO_CHANGE: Change = { set: new Map(), remove: [], whole: false };
 
 /** Begins and ends turns: what a handle shows, what is published, and when the lock is given on. */
 export class Turns {
@@ -172,13 +174,25 @@ export class Turns {
         stateOf(session).adopt(turn.state);
         return session;
       }
+      this.#close(turn, 'moved to another id');
       if (turn.sharing !== undefined) await turn.sharing.publish(turn, true, () => { turn.sharing?.drop(turn, 'moved to another id', idChanged(turn.key)); return DONE; });
       const id = newSessionId();
       const moved = await move(this.keyOf(id), this.finding.endBy());
-      return this.openExclusive(id, moved, turn.label, moved.content);
+      const session = this.openExclusive(id, moved, turn.label, moved.content);
+      this.#passScope(turn, stateOf(session).turn, session);
+      return session;
     } finally {
       this.end(turn, 'moved to another id');
     }
+  }
+
+  /** Finds in the context of the turn come back to another one. */
+  #passScope(turn: Turn, next: Turn | undefined, session: Session): void {
+    const { scope } = turn;
+    if (scope === undefined || next === undefined) return;
+    turn.scope = undefined;
+    scope.key = next.key;
+    fill(scope, next, session);
   }
 
   /** Shared, it shows the last state already, and what the others have not published yet. */
@@ -189,9 +203,9 @@ export class Turns {
     if (turn.access === 'snapshot') {
       const record = await this.engine.calls.read(turn.key).catch((error: unknown) => { throw unavailable(error); });
       if (record.kind === 'absent') throw ended(turn.key, record.gone ?? 'removed');
-      turn.state.rebase(record.attributes ?? new Map<string, Encoded>(), true);
+      turn.state.rebase(record.attributes ?? new Map<string, Encoded>());
     } else {
-      turn.state.rebase(turn.place?.held.copy.attributes ?? turn.state.base, true);
+      turn.state.rebase(turn.place?.held.copy.attributes ?? turn.state.base);
     }
   }
 
@@ -275,17 +289,18 @@ export class Turns {
     const place = await this.records.create(turn.key, change.set, this.lifetimes.ofContent(0, change.set), deadlineMs, goesOn);
     turn.state.stored = true;
     this.unknownIds.delete(turn.key);
-    turn.state.rebase(change.set, false);
+    turn.state.rebase(change.set, change);
     turn.access = 'exclusive';
     this.#attach(turn, place);
   }
 
   async #sendSnapshot(turn: Turn, change: Change, deadlineMs: number, goesOn: boolean): Promise<void> {
     const promoted = await this.promote(turn, change);
-    if (promoted !== undefined) await this.#sendExclusive(turn, promoted.change, deadlineMs, goesOn);
+    if (promoted !== undefined) await this.#sendExclusive(turn, promoted.change, deadlineMs, goesOn, change);
   }
 
-  #sendExclusive(turn: Turn, change: Change | undefined, deadlineMs: number, goesOn: boolean): Promise<void> {
+  /** @param made the turn's own change, of which the store may have a part already */
+  #sendExclusive(turn: Turn, change: Change | undefined, deadlineMs: number, goesOn: boolean, made = change ?? NO_CHANGE): Promise<void> {
     const { place } = turn;
     if (!this.#isHeld(place)) {
       if (change === undefined) return DONE;
@@ -297,7 +312,7 @@ export class Turns {
     if (content !== undefined) this.records.checkSize(turn.key, content);
     else this.lifetimes.touchLater(held, turn.key);
     const sent = this.engine.send(slot, held, change, this.lifetimes.ofHeld(held, content), deadlineMs, goesOn);
-    return goesOn ? sent.then(() => { turn.state.rebase(held.copy.attributes, false); }) : sent;
+    return goesOn ? sent.then(() => { turn.state.rebase(held.copy.attributes, made); }) : sent;
   }
 
   #attach(turn: Turn, place: Place): void {
