@@ -1,3 +1,4 @@
+import { OrderOfUse, type Linked } from '../order-of-use.js';
 import type { StoredRecord } from '../record.js';
 
 /** A key's content as this instance last saw it: what the next put goes by. */
@@ -16,47 +17,59 @@ export interface Seen<S> {
 const MAX_KEYS = 100_000;
 const MAX_BYTES = 64 * 1024 * 1024;
 
+interface Entry extends Linked<Entry> {
+  readonly key: string;
+  readonly seen: Seen<StoredRecord>;
+}
+
 /** The records last put by this instance, least recently used first to leave. */
 export class SeenRecords {
-  readonly #seen = new Map<string, Seen<StoredRecord>>();
+  readonly #entries = new Map<string, Entry>();
+  readonly #order = new OrderOfUse<Entry>();
   #bytes = 0;
 
   constructor(private readonly maxKeys = MAX_KEYS, private readonly maxBytes = MAX_BYTES) {}
 
   get size(): number {
-    return this.#seen.size;
+    return this.#entries.size;
   }
 
   has(key: string): boolean {
-    return this.#seen.has(key);
+    return this.#entries.has(key);
   }
 
   get(key: string): Seen<StoredRecord> | undefined {
-    const seen = this.#seen.get(key);
-    if (seen !== undefined) {
-      this.#seen.delete(key);
-      this.#seen.set(key, seen);
-    }
-    return seen;
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return undefined;
+    this.#order.take(entry);
+    this.#order.append(entry);
+    return entry.seen;
   }
 
   set(key: string, seen: Seen<StoredRecord>): void {
     this.delete(key);
-    this.#seen.set(key, seen);
+    const entry: Entry = { key, seen, older: undefined, newer: undefined };
+    this.#entries.set(key, entry);
+    this.#order.append(entry);
     this.#bytes += seen.bytes;
-    for (const oldest of this.#seen.keys()) {
-      if (this.#seen.size <= this.maxKeys && this.#bytes <= this.maxBytes) return;
-      this.delete(oldest);
-    }
+    for (let oldest = this.#order.oldest; oldest !== undefined && this.#isFull(); oldest = this.#order.oldest) this.delete(oldest.key);
   }
 
   delete(key: string): void {
-    this.#bytes -= this.#seen.get(key)?.bytes ?? 0;
-    this.#seen.delete(key);
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return;
+    this.#bytes -= entry.seen.bytes;
+    this.#entries.delete(key);
+    this.#order.take(entry);
   }
 
   clear(): void {
-    this.#seen.clear();
+    this.#entries.clear();
+    this.#order.clear();
     this.#bytes = 0;
+  }
+
+  #isFull(): boolean {
+    return this.#entries.size > this.maxKeys || this.#bytes > this.maxBytes;
   }
 }

@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.js';
 import type { Claim, Encoded, Stamp } from '../drivers/session-table.js';
 import { ownIdleTimeoutMs, type OwnIdleTimeout } from '../idle-timeout.js';
+import { OrderOfUse } from '../order-of-use.js';
 import { sizeOf } from '../session.js';
 import { RequestQueue } from './request-queue.js';
 
@@ -76,7 +77,7 @@ export class Slot {
   /** It was woken when it was not pausing yet. */
   isWoken = false;
   readonly queue = new RequestQueue();
-  /** The three below are Ownership's: neighbours in the order of use, and what it counts. */
+  /** Ownership's, as are the three below: neighbours in the order of use, and what it counts. */
   older: Slot | undefined;
   newer: Slot | undefined;
   place: 'none' | 'listed' | 'leaving' = 'none';
@@ -128,8 +129,7 @@ interface Bounds { readonly sessions: number; readonly bytes: number }
  */
 export class Ownership {
   readonly #slots = new Map<string, Slot>();
-  #oldest: Slot | undefined;
-  #newest: Slot | undefined;
+  readonly #idle = new OrderOfUse<Slot>();
   #bytes = 0;
   /** How many are being passivated: they no longer count. */
   #leaving = 0;
@@ -168,7 +168,8 @@ export class Ownership {
       this.#slots.delete(slot.key);
       return;
     }
-    this.#append(slot);
+    slot.place = 'listed';
+    this.#idle.append(slot);
     this.#evict();
   }
 
@@ -183,8 +184,9 @@ export class Ownership {
 
   /** The one that was used last stays, whatever the bounds. */
   #evict(): void {
-    while (this.#isFull() && this.#oldest !== undefined && this.#oldest !== this.#newest) {
-      const slot = this.#oldest;
+    while (this.#isFull()) {
+      const slot = this.#idle.oldest;
+      if (slot === undefined || slot === this.#idle.newest) return;
       this.#take(slot);
       // In use, it comes back to the list when it falls idle.
       if (!slot.isIdle) continue;
@@ -199,23 +201,9 @@ export class Ownership {
     }
   }
 
-  #append(slot: Slot): void {
-    slot.place = 'listed';
-    slot.older = this.#newest;
-    if (this.#newest === undefined) this.#oldest = slot;
-    else this.#newest.newer = slot;
-    this.#newest = slot;
-  }
-
   #take(slot: Slot): void {
     if (slot.place === 'leaving') this.#leaving -= 1;
-    if (slot.place === 'listed') {
-      if (slot.older === undefined) this.#oldest = slot.newer;
-      else slot.older.newer = slot.newer;
-      if (slot.newer === undefined) this.#newest = slot.older;
-      else slot.newer.older = slot.older;
-      slot.older = slot.newer = undefined;
-    }
+    else if (slot.place === 'listed') this.#idle.take(slot);
     slot.place = 'none';
   }
 }

@@ -1,0 +1,38 @@
+/** What can stand in an {@link OrderOfUse}; the links are its. */
+export interface Linked<T> {
+  older: T | undefined;
+  newer: T | undefined;
+}
+
+/**
+ * Items by their last use. A `Map` could keep the order as well, but its first entry is found by walking over all that were deleted
+ * before it.
+ */
+export class OrderOfUse<T extends Linked<T>> {
+  #oldest: T | undefined;
+  #newest: T | undefined;
+
+  get oldest(): T | undefined { return this.#oldest; }
+  get newest(): T | undefined { return this.#newest; }
+
+  /** Puts an item that is not in the order behind all others. */
+  append(item: T): void {
+    item.older = this.#newest;
+    if (this.#newest === undefined) this.#oldest = item;
+    else this.#newest.newer = item;
+    this.#newest = item;
+  }
+
+  /** Takes an item that is in the order out of it. */
+  take(item: T): void {
+    if (item.older === undefined) this.#oldest = item.newer;
+    else item.older.newer = item.newer;
+    if (item.newer === undefined) this.#newest = item.older;
+    else item.newer.older = item.older;
+    item.older = item.newer = undefined;
+  }
+
+  clear(): void {
+    this.#oldest = this.#newest = undefined;
+  }
+}
