@@ -1,6 +1,4 @@
-import { fork, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { join } from 'node:path';
+import { Child } from '../child.js';
 import { Connection } from './connection.js';
 import type { Kind } from './applications.js';
 
@@ -13,11 +11,11 @@ interface Client { readonly connection: Connection; readonly sessions: { readonl
 export class Application {
   written = 0;
 
-  private constructor(readonly kind: Kind, private readonly child: ChildProcess, private readonly clients: readonly Client[]) {}
+  private constructor(readonly kind: Kind, private readonly child: Child, private readonly clients: readonly Client[]) {}
 
   static async start(kind: Kind): Promise<Application> {
-    const child = fork(join(import.meta.dirname, 'process.ts'), [kind], { env: { ...process.env, NODE_ENV: 'production' } });
-    const [port] = await once(child, 'message') as [number];
+    const child = await Child.start(new URL('./process.ts', import.meta.url), [kind], [], { NODE_ENV: 'production' });
+    const port = await child.ask<number>('port');
     const connections = await Promise.all(Array.from({ length: CONNECTIONS }, () => Connection.open(port)));
     return new Application(kind, child, connections.map((connection) => ({ connection, sessions: [], turn: 0 })));
   }
@@ -36,7 +34,7 @@ export class Application {
 
   /** CPU time of the server process per request, in µs: its own, the kernel's for it, its collector's and compiler's. */
   async measure(method: 'GET' | 'POST', path: string, withCookie: boolean, requests: number): Promise<number> {
-    const before = await this.#cpuUs();
+    const before = await this.child.ask<number>('cpu');
     let isRunning = true;
     // A client that sleeps must be woken by the server's writes, at the server's cost, and a slow server's client sleeps more often.
     const stayAwake = () => { if (isRunning) setImmediate(stayAwake); };
@@ -46,7 +44,7 @@ export class Application {
       for (let sent = 0; sent < each; sent += 1) await this.#ask(client, method, path, withCookie);
     }));
     isRunning = false;
-    return (await this.#cpuUs() - before) / (each * this.clients.length);
+    return (await this.child.ask<number>('cpu') - before) / (each * this.clients.length);
   }
 
   /** @throws Error if the counters in the sessions are not what was written, each and in sum */
@@ -64,8 +62,7 @@ export class Application {
 
   async stop(): Promise<void> {
     for (const { connection } of this.clients) connection.close();
-    this.child.kill('SIGKILL');
-    await once(this.child, 'exit');
+    await this.child.stop();
   }
 
   async #ask(client: Client, method: 'GET' | 'POST', path: string, withCookie: boolean): Promise<void> {
@@ -80,11 +77,5 @@ export class Application {
     if (status !== 200 || body !== expected || cookie !== undefined) {
       throw new Error(`${this.kind} ${method} ${path}: expected 200 and ${expected}, found ${status} and ${body}${cookie === undefined ? '' : ' with a new cookie'}`);
     }
-  }
-
-  async #cpuUs(): Promise<number> {
-    const answered = once(this.child, 'message');
-    this.child.send('cpu');
-    return Number((await answered)[0]);
   }
 }

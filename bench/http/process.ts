@@ -1,12 +1,10 @@
-// One application under load: node process.ts KIND. Tells its port, and its CPU time whenever it is asked.
+// One application under load: process.ts KIND. Answers with its port, then with the CPU time that it has used.
 import type { AddressInfo } from 'node:net';
+import { answering, cpuUs } from '../child.js';
 import { serve, type Kind } from './applications.js';
 
 const server = await serve(process.argv[2] as Kind);
 server.keepAliveTimeout = 60_000;
-server.listen(0, '127.0.0.1', () => { process.send?.((server.address() as AddressInfo).port); });
-process.on('message', () => {
-  const { user, system } = process.cpuUsage();
-  process.send?.(user + system);
+server.listen(0, '127.0.0.1', () => {
+  answering((question: 'port' | 'cpu') => (question === 'cpu' ? cpuUs() : (server.address() as AddressInfo).port));
 });
-process.once('disconnect', () => { process.exit(); });
