@@ -142,7 +142,7 @@ export class DistributedManager implements Manager {
 
   async removeSession(id: string): Promise<'confirmed' | 'unconfirmed' | 'moved'> {
     checkSessionId(id);
-    await this.#ready();
+    await this.#readyToFinish();
     const engine = this.#engine;
     const { storeTimeoutMs } = this.#options;
     const key = this.#keyOf(id);
@@ -158,7 +158,7 @@ export class DistributedManager implements Manager {
   async changeSessionId(session: Session): Promise<Session> {
     const state = stateOf(session);
     const turn = this.#turns.turnOf(state);
-    await this.#ready();
+    await this.#readyToFinish();
     return this.#turns.changeId(turn, (newKey, deadlineMs) => moveSession(this.#engine, this.#turns, turn, newKey, deadlineMs));
   }
 
@@ -241,6 +241,11 @@ export class DistributedManager implements Manager {
   #keyOf(id: string): string { return `${this.context}.s.${digestOf(id)}`; }
 
   #isServing(): boolean { return (this.#status === 'up' || this.#status === 'draining') && this.#stopping === undefined; }
+
+  /** What a request does that was there before the stop, which waits for it. */
+  async #readyToFinish(): Promise<void> {
+    if (this.#status !== 'up' && this.#status !== 'draining') await this.#ready();
+  }
 
   /** Starts with the first request, which waits no longer than it would for its session. */
   async #ready(untilMs = this.#turns.finding.endBy()): Promise<void> {

@@ -213,6 +213,20 @@ describe('stop', () => {
     await cluster.within(1, b.manager.update(id, increment));
   });
 
+  it('lets requests that run change the id of their session and remove another one', async () => {
+    const a = await cluster.add('a');
+    const [id, other] = [await cluster.session(a), await cluster.session(a)];
+    const session = await found(a.manager.findSession(id));
+    const stopped = a.manager.stop();
+    await cluster.clock.advance(100);
+    expect(await cluster.within(100, a.manager.removeSession(other))).toBe('confirmed');
+    const moved = await cluster.within(100, a.manager.changeSessionId(session));
+    increment(moved);
+    await cluster.within(100, a.manager.sendSession(moved));
+    await cluster.within(100, stopped);
+    expect([await cluster.stored(moved.id), await cluster.holder(moved.id)]).toEqual([{ n: 1 }, undefined]);
+  });
+
   it('waits for requests that wait for another instance, and has them served', async () => {
     const [a, b] = [await cluster.add('a'), await cluster.add('b')];
     const id = await cluster.session(a);
