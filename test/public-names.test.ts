@@ -19,7 +19,7 @@ const doors: Readonly<Record<string, Door>> = {
   '@cluster/core/inversify': { values: 'managerModule', types: '' },
   '@cluster/http': { values: 'session', types: 'CookieOptions SessionMiddleware SessionOptions' },
   '@cluster/http/testing': { values: 'signIn', types: '' },
-  '@cluster/conformance': { values: 'checkHistory historyLines testDriver testStore', types: 'DriverHarness HistoryOperation StoreHarness' },
+  '@cluster/conformance': { values: 'checkHistory historyLines testDriver testProcesses testStore', types: 'DriverHarness HistoryOperation ProcessHarness StoreHarness' },
   '@cluster/store-filesystem': { values: 'FilesystemStore', types: 'FilesystemStoreOptions' },
   '@cluster/store-filesystem/inversify': { values: 'filesystemStoreModule', types: '' },
 };

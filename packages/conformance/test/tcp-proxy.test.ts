@@ -137,11 +137,14 @@ describe('a proxy before an echo server', () => {
   });
 
   it('ends a client whose server is not there, and finds one that comes back elsewhere', async () => {
-    let target: Address = { host: '127.0.0.1', port: 1 };
-    const moving = await TcpProxy.open(() => target);
+    let target: Address | undefined;
+    const moving = await TcpProxy.open(() => target ?? Promise.reject(new Error('the server does not run')));
     try {
-      const refused = connect(moving.address.port, moving.address.host).on('error', () => undefined);
-      await becomes(() => refused.destroyed);
+      for (const nobody of [undefined, { host: '127.0.0.1', port: 1 }]) {
+        target = nobody;
+        const refused = connect(moving.address.port, moving.address.host).on('error', () => undefined);
+        await becomes(() => refused.destroyed);
+      }
       target = { host: '127.0.0.1', port: (server.address() as { port: number }).port }; // it listens on a port
       const served = connect(moving.address.port, moving.address.host);
       served.write('x');

@@ -145,11 +145,13 @@ export class TcpProxy {
 
   async #accept(client: Socket): Promise<void> {
     client.on('error', () => undefined);
-    if (this.#weather === 'dropped') {
+    const target = await Promise.resolve().then(this.target).catch(() => undefined);
+    // A server that is not there refuses as well.
+    if (target === undefined || this.#weather === 'dropped') {
       client.resetAndDestroy();
       return;
     }
-    const line: Line = new Line(client, this, await this.target(), () => { this.#lines.delete(line); });
+    const line: Line = new Line(client, this, target, () => { this.#lines.delete(line); });
     this.#lines.add(line);
     if (this.#weather === 'half-open') line.halve();
   }

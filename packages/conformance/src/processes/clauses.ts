@@ -1,0 +1,93 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Clause } from '../clause.js';
+import type { Life } from './life.js';
+import type { ProcessBench } from './process-bench.js';
+
+/** Something that can happen to a store, as its own tests know how. */
+export interface StoreFault {
+  /** Completes "while …": `the disk is full`. */
+  readonly title: string;
+  begin(): Promise<void> | void;
+  end(): Promise<void> | void;
+  /** At least one request must fail by it, saying this. */
+  readonly says?: RegExp;
+  /** What was acknowledged in its last moments may be lost, as the store declares: the history begins anew after it. */
+  readonly mayLose?: boolean;
+  /** Why it cannot be tried here. */
+  readonly skipped?: string | undefined;
+}
+
+/** What decides which clauses a store is held to. */
+export interface ProcessSubject {
+  readonly hasServer: boolean;
+  readonly silentTakeOverMs: number | undefined;
+}
+
+export type ProcessClause = Clause<ProcessSubject, ProcessBench>;
+
+const CALM_MS = 2_500;
+/** A history with fewer changes proves little. */
+const LEAST_CHANGES = 20;
+const TRIES = 3;
+
+const lapsesOf = (lives: readonly Life[]) => lives.reduce((sum, { lapses }) => sum + lapses, 0);
+
+export const calmClause: ProcessClause = {
+  title: 'while nothing goes wrong every request of every process is served, and what they see is one history',
+  async run(bench) {
+    for (let attempt = 1; ; attempt += 1) {
+      const lapsesBefore = lapsesOf(await bench.instances.all());
+      const before = { ...bench.recorder.counts };
+      await bench.underLoad(() => sleep(CALM_MS));
+      const { changed, unserved } = bench.recorder.counts;
+      bench.proof.ok(changed - before.changed >= LEAST_CHANGES, `at least ${LEAST_CHANGES} changes in ${CALM_MS} ms: there were ${changed - before.changed}`);
+      // A lease is only lost here if the machine stood still for as long.
+      const stoodStill = lapsesOf(await bench.instances.all()) > lapsesBefore;
+      if (stoodStill && attempt < TRIES) continue;
+      bench.proof.ok(unserved === before.unserved, `every request is served; one was told: ${[...bench.recorder.said].join('; ')}`);
+      return;
+    }
+  },
+};
+
+/** One clause per fault that a harness names. */
+export const faultClauseOf = (fault: StoreFault): ProcessClause => ({
+  title: `while ${fault.title} requests fail in time, no acknowledged change is lost${fault.mayLose === true ? ' before or after' : ''}, and it goes on afterwards`,
+  exempt: () => fault.skipped,
+  async run(bench) {
+    const lastsMs = 1.5 * Math.max(bench.settings.storeTimeoutMs, bench.settings.leaseMs);
+    const happens = async () => {
+      await sleep(lastsMs / 3);
+      await fault.begin();
+      try {
+        await sleep(lastsMs);
+      } finally {
+        await fault.end();
+      }
+      await sleep(lastsMs / 3);
+    };
+    const { recorder } = bench;
+    await (fault.mayLose === true ? bench.underLoadLosing(happens) : bench.underLoad(happens));
+    const { says } = fault;
+    if (says !== undefined) bench.proof.ok([...recorder.said].some((text) => says.test(text)), `a request is told ${String(says)}; they were told: ${[...recorder.said].join('; ')}`);
+  },
+});
+
+export const stopClause: ProcessClause = {
+  title: 'instances that are stopped free what they had, and nothing keeps their processes alive',
+  async run(bench) {
+    const lives = await bench.instances.all();
+    const withinMs = bench.settings.lockTimeoutMs + 2 * bench.settings.storeTimeoutMs;
+    const lasting: string[] = [];
+    await bench.underLoad(async () => {
+      for (const index of lives.keys()) {
+        const life = await bench.instances.at(index);
+        if (!await life.stop(withinMs)) lasting.push(life.instanceId);
+        await sleep(100);
+        await bench.instances.at(index);
+      }
+    });
+    lasting.push(...await bench.instances.stop(withinMs));
+    bench.proof.equal(lasting, [], 'processes that did not end by themselves');
+  },
+};
