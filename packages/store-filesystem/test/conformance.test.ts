@@ -17,7 +17,7 @@ testDriver({ describe, it }, {
 });
 
 testStore({ describe, it }, {
-  module: new URL('children/create-store.ts', import.meta.url), config: directory, takeOverMs: 1_000,
+  module: new URL('children/create-store.ts', import.meta.url), config: { directory }, takeOverMs: 1_000,
   execArgv: ['--conditions=@cluster/source', '--import', register],
 });
 

@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { execFileSync } from 'node:child_process';
 import { chmod, chown, mkdir, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClusterError } from '@cluster/core';
 import { FilesystemMap } from '../src/filesystem-map.js';
 import { preparePlace, sharedTypeName } from '../src/place.js';
 import { removeFolder, temporaryFolder } from './processes.js';
+import { mountSmallDisk, orSay, unmount } from './small-disk.js';
 
 let folder: string;
 beforeEach(async () => { folder = await temporaryFolder(); });
@@ -138,28 +138,16 @@ describe('a file system that several hosts may share', () => {
   });
 });
 
-/** Runs `work` on small file systems of their own; false where this process may not mount. */
+/** Runs `work` on a small file system of its own; false where this process may not mount. */
 async function mounted(options: string, work: (path: string) => Promise<void>): Promise<boolean> {
   const path = join(folder, 'mount');
-  await mkdir(path, { recursive: true });
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', path], { stdio: 'ignore' });
-  } catch {
-    return false;
-  }
+  if (!mountSmallDisk(path, options)) return false;
   try {
     await work(path);
   } finally {
-    execFileSync('umount', ['--lazy', path]);
+    unmount(path);
   }
   return true;
-}
-
-function orSay(done: boolean, what: string): void {
-  if (done) return;
-  // Only root may mount and give folders away. Continuous integration runs as root so that this is seen to work.
-  if (process.env['CI'] !== undefined) throw new Error(`${what}: NOT TESTED, mount or chown failed; CI must be allowed to`);
-  console.warn(`${what}: NOT TESTED, since this user may not mount a tmpfs or give folders away`);
 }
 
 describe('a disk', () => {

@@ -1,5 +1,16 @@
-import { FilesystemStore } from '../../src/index.js';
+import type { ClusterStore } from '@cluster/core';
+import { ClusterStoreBase } from '@cluster/core/driver';
+import { FilesystemMap } from '../../src/filesystem-map.js';
+import { steppingDisk } from './stepping-disk.js';
 
-/** What the conformance kit calls in the processes of its two instances. */
-export const createStore = ({ instanceId, config }: { instanceId: string; config: string }): FilesystemStore =>
-  new FilesystemStore({ directory: config, instanceId });
+interface Config {
+  readonly directory: string;
+  /** As which user the process goes on, if not as the one who started it. */
+  readonly uid?: number;
+}
+
+/** What the conformance kit calls in its processes. */
+export function createStore({ instanceId, config: { directory, uid }, step }: { instanceId: string; config: Config; step: () => void }): ClusterStore {
+  if (uid !== undefined) process.setuid?.(uid);
+  return new ClusterStoreBase(new FilesystemMap({ directory, allowNetworkMounts: false, disk: steppingDisk(step) }), { instanceId });
+}
