@@ -89,7 +89,7 @@ export class DistributedManager implements Manager {
     };
   }
 
-  createSession(): Session { return this.#turns.create(); }
+  createSession({ label }: { readonly label?: string } = {}): Session { return this.#turns.create(label); }
 
   findSession(id: string, options: FindOptions = {}): Promise<Session | undefined> {
     try {

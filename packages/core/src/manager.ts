@@ -38,8 +38,11 @@ export interface Manager {
   stop(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
   health(): Health;
-  /** A new session with a fresh id. No I/O until it is sent; one without attributes is never stored. */
-  createSession(): Session;
+  /**
+   * A new session with a fresh id. No I/O until it is sent; one without attributes is never stored. `label`: what the caller
+   * calls itself in events and in lock errors of others.
+   */
+  createSession(options?: { readonly label?: string }): Session;
   /**
    * The session, locked for the caller until it is sent (unless `options.access` is `snapshot`). Undefined: there is none.
    * Rejects with `CLUSTER_LOCKED` after the wait, or before it as `onLocked` says, `CLUSTER_QUEUE_FULL`, `CLUSTER_MOVED`, `CLUSTER_UNAVAILABLE`.

@@ -1,6 +1,6 @@
 import { afterEach, describe, it, expect } from '@jest/globals';
 import type { ClusterError, FindOptions, ManagerEvents, ManagerOptions, Session } from '../src/index.js';
-import { Cluster, eventsOf, found, Gate, increment, type Instance } from './cluster.js';
+import { Cluster, eventsOf, found, Gate, increment, refusedByStore, type Instance } from './cluster.js';
 
 let cluster = new Cluster();
 afterEach(async () => {
@@ -394,5 +394,34 @@ describe('a wait that is over', () => {
     expect(error.holder).toMatchObject({ instanceId: 'b', label: 'POST /second' });
     expect(error.holder?.heldMs).toBeLessThan(100);
     await b.manager.sendSession(mine);
+  });
+});
+
+describe('a session that is new in its request', () => {
+  it('goes by the label of the request, in lock errors and in events', async () => {
+    const a = await cluster.add('a');
+    const failed: unknown[] = [];
+    a.manager.on('sendFailed', ({ label }) => { failed.push(label); });
+    const session = a.manager.createSession({ label: 'POST /login' });
+    session.set('n', 0);
+    await a.manager.sendSession(session, { release: false });
+    expect((await cluster.failure(5, a.manager.findSession(session.id, { waitMs: 0 }))).holder).toMatchObject({ label: 'POST /login' });
+    await a.manager.sendSession(session);
+    const other = a.manager.createSession({ label: 'POST /other' });
+    other.set('n', 0);
+    a.table.next('create', refusedByStore);
+    await expect(a.manager.sendSession(other)).rejects.toMatchObject({ code: 'CLUSTER_UNAVAILABLE' });
+    expect(failed).toEqual(['POST /other']);
+  });
+
+  it('keeps the label when its id is changed', async () => {
+    const a = await cluster.add('a');
+    const first = a.manager.createSession({ label: 'POST /login' });
+    first.set('n', 0);
+    const fresh = await a.manager.changeSessionId(first);
+    await a.manager.sendSession(fresh, { release: false });
+    const moved = await a.manager.changeSessionId(fresh);
+    expect((await cluster.failure(5, a.manager.findSession(moved.id, { waitMs: 0 }))).holder).toMatchObject({ label: 'POST /login' });
+    await a.manager.sendSession(moved);
   });
 });

@@ -50,10 +50,10 @@ export class Turns {
   /** Turns that have a session locked. */
   get running(): number { return this.#running.size; }
 
-  create(): Session {
+  create(label: string | undefined): Session {
     const id = newSessionId();
     const state = new SessionState(id, true, this.options.codec);
-    return handleOf(new Turn(this, this.keyOf(id), state, undefined, 'new').state);
+    return handleOf(new Turn(this, this.keyOf(id), state, label, 'new').state);
   }
 
   openExclusive(id: string, { slot, held }: Place, label: string | undefined, content = held.copy.attributes): Session {
@@ -170,7 +170,7 @@ export class Turns {
     this.#begin(turn);
     try {
       if (turn.access === 'new') {
-        const session = this.create();
+        const session = this.create(turn.label);
         stateOf(session).adopt(turn.state);
         return session;
       }
@@ -319,6 +319,7 @@ export class Turns {
     turn.access = 'exclusive';
     this.#run(turn, place);
     place.slot.user = turn;
+    place.slot.label = turn.label;
     this.engine.holdLimit.watch(place.slot);
   }
 

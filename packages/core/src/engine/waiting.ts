@@ -70,7 +70,7 @@ export async function waitForTurn(engine: Engine, slot: Slot, asking: Asking): P
         heard();
       }, isLast ? leftMs : ms, true);
     };
-    waitOn(asking.arrivedMs + LONG_WAIT_MS - engine.now());
+    waitOn(Math.max(0, asking.arrivedMs + LONG_WAIT_MS - engine.now()));
     asking.signal?.addEventListener('abort', aborted, { once: true });
     slot.queue.add(waiter);
     engine.holdLimit.watch(slot);
