@@ -68,7 +68,7 @@ async function warningsPage(): Promise<string> {
   const rows = Object.entries(warnings as Readonly<Record<string, { readonly meaning: string; readonly remedy: string }>>)
     .map(([reason, { meaning, remedy }]) => [`\`CLUSTER_HTTP_${reason}\``, meaning.charAt(0).toUpperCase() + meaning.slice(1), remedy]);
   return `# Warnings\n\n${made}\nWhy a session is new, or why there is no cookie: \`@cluster/http\` says each reason once per process, as a Node.js warning of `
-    + `type \`ClusterWarning\` with one of these codes. No warning names an id or a path.\n\n${table(['code', 'what was seen', 'what to do'], rows)}\n`;
+    + `type \`ClusterWarning\` with one of these codes. No warning names an id.\n\n${table(['code', 'what was seen', 'what to do'], rows)}\n`;
 }
 
 function run(command: string, ...args: string[]): void {

@@ -1,7 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Behind } from '@cluster/core/driver';
+import type { Session } from '@cluster/core';
+import { behind, type Behind } from '@cluster/core/driver';
 import type { Site } from './site.js';
 import { explain } from './warnings.js';
+
+/** Why `req.session` is an empty one that is never stored, although there is a cookie; also the warning when it is changed. */
+export type Detached = 'MOVED' | 'NOT_LOOKED_UP' | 'STORE_DOWN';
+
+export const isStored = (session: Session) => behind(session).stored;
 
 /** The session's id as the client of one request has it, and what the response has to tell it. */
 export class ClientId {
@@ -40,7 +46,7 @@ export class ClientId {
   }
 
   /** @param session what the request ends with; `detached`: why it is none that has an id */
-  announcement(session: Behind | undefined, detached: string | undefined): ((res: ServerResponse) => void) | undefined {
+  announcement(session: Behind | undefined, detached: Detached | undefined): ((res: ServerResponse) => void) | undefined {
     const { site: { transport }, req } = this;
     if (session?.stored === true && detached === undefined) {
       const { id } = session;

@@ -87,7 +87,7 @@ const cookieOptions = {
 export const sessionOptions = {
   store: option<ClusterStore | undefined>(undefined, 'a ClusterStore', hasMethods('start', 'stop', 'findSession', 'sendSession', 'removeSession'),
     'Where sessions are kept. `session` makes a manager for it and stops it.'),
-  manager: option<Manager | undefined>(undefined, 'a Manager', hasMethods('createSession', 'findSession', 'sendSession', 'changeSessionId'),
+  manager: option<Manager | undefined>(undefined, 'a Manager', hasMethods('createSession', 'findSession', 'sendSession', 'changeSessionId', 'on', 'off'),
     'A manager that the application owns, in place of `store`.'),
   name: option<string>('sid', 'a cookie name: letters, digits and !#$%&\'*+-.^_`|~', isText(/^[\w!#$%&'*+.^`|~-]{1,100}$/), 'The name of the cookie.'),
   secret: {

@@ -5,11 +5,13 @@ import { ClusterError, type Health, type Manager } from '@cluster/core';
 import { answerError } from './answer.js';
 import type { HttpSession } from './http-session.js';
 import { resolveSessionOptions, type SessionOptions } from './options.js';
+import { Redirects } from './redirects.js';
 import { SessionCookie } from './session-cookie.js';
 import type { Site } from './site.js';
 import { OwnTransport } from './transport.js';
 import { Turn, turnOf } from './turn.js';
 import { isResponse, refuseUpgrade } from './upgrade.js';
+import { warnWaiting } from './warnings.js';
 
 type Request = IncomingMessage | Http2ServerRequest;
 type Response = ServerResponse | Http2ServerResponse;
@@ -20,7 +22,7 @@ export interface SessionMiddleware {
   (req: Request, res: Response, next: (error?: unknown) => void): void;
   /**
    * For node:http and node:http2: the session of the request. Undefined: the request has been answered with the error, 503 when
-   * the store is down, or its client has left. With the socket of an upgrade in place of a response the session is there to be
+   * the store is down, or with a redirect, or its client has left. With the socket of an upgrade in place of a response the session is there to be
    * read; `manager.update` changes it.
    */
   open(req: Request, res: Response | Duplex): Promise<HttpSession | undefined>;
@@ -56,7 +58,7 @@ const idProperty: PropertyDescriptor & ThisType<IncomingMessage> = {
   configurable: true, enumerable: false, get() { return turnOf(this)?.session.id; },
 };
 
-const nothing = () => { /* the client has left, and nobody waits for the answer */ };
+const nothing = () => { /* the client has left or was sent elsewhere: nobody waits for more */ };
 
 /** The turn of the request, made if it is its first; undefined: it has passed here before. An upgrade has no response. */
 function newTurn(site: Site, req: IncomingMessage, res: ServerResponse | undefined): Turn | undefined {
@@ -100,7 +102,10 @@ export function session(options: SessionOptions): SessionMiddleware {
   const settings = resolveSessionOptions(options);
   const { manager, owned, clock, access, onStoreError, cookie } = settings;
   const transport = settings.transport === undefined ? new SessionCookie(settings) : new OwnTransport(settings.transport);
-  const site: Site = { manager, clock, access, onStoreError, transport, cookie };
+  const redirects = settings.transport === undefined ? new Redirects(settings) : undefined;
+  // Once per manager, however many layers it has.
+  manager.off('waiting', warnWaiting).on('waiting', warnWaiting);
+  const site: Site = { manager, clock, access, onStoreError, transport, redirects, cookie };
   const stop = async () => { if (owned) await manager.stop(); };
 
   function middleware(request: Request, res: Response, next: (error?: unknown) => void): void {

@@ -3,7 +3,7 @@ import { ClusterError, type FindOptions, type Session } from '@cluster/core';
 import { behind, type Behind } from '@cluster/core/driver';
 import { asError } from './answer.js';
 import { accessOf, labelOf } from './access.js';
-import { ClientId } from './client-id.js';
+import { ClientId, isStored, type Detached } from './client-id.js';
 import { ageOf, type OwnCookie } from './cookie-view.js';
 import { hearDeparture, spareController, takeBack } from './departure.js';
 import type { HttpSession } from './http-session.js';
@@ -17,14 +17,7 @@ import { explain, warn, warnNotStored } from './warnings.js';
 /** How long a handler whose client has left may keep the session. */
 export const LEFT_GRACE_MS = 5_000;
 
-/** Why `req.session` is an empty one that is never stored, although there is a cookie; also the warning when it is changed. */
-type Detached = 'MOVED' | 'NOT_LOOKED_UP' | 'STORE_DOWN';
-
-type Next = (error?: unknown) => void;
-
 const ignored = () => { /* the session is given up: what comes of it changes nothing for the request */ };
-
-const isStored = (session: Session) => behind(session).stored;
 
 const TURN = Symbol('turn');
 
@@ -57,8 +50,8 @@ export class Turn implements Commit, Actions {
     this.#client = new ClientId(site, req);
   }
 
-  /** Finds the session that the request names, then calls `next`; `gone` instead, when the client has left meanwhile. */
-  open(next: Next, gone: () => void): void {
+  /** Finds the session that the request names, then calls `next`; `gone` instead, when the client has left meanwhile or was sent elsewhere. */
+  open(next: (error?: unknown) => void, gone: () => void): void {
     const { site, req } = this;
     let named: Found | undefined;
     let access: ReturnType<typeof accessOf>;
@@ -77,20 +70,24 @@ export class Turn implements Commit, Actions {
       return;
     }
     const { id, sentS } = named;
-    site.manager.findSession(id, access === 'snapshot' ? { access, label: labelOf(req) } : this.#queued(access)).then(
-      (session) => { if (this.#found(session, access, sentS)) this.#enter(next); else gone(); },
-      (error: unknown) => { if (this.#left) gone(); else if (this.#lost(error)) this.#enter(next); else next(error); },
-    );
+    const found = (session: Session | undefined) => { if (this.#found(session, access, sentS)) this.#enter(next); else gone(); };
+    const lost = (error: unknown) => {
+      const answer = this.#left ? 'left' : site.redirects?.answer(error, req, this.res);
+      if (answer === 'stay') find(false).then(found, lost); else if (answer !== undefined) gone();
+      else if (this.#lost(error)) this.#enter(next); else next(error);
+    };
+    const find = (redirect: boolean) => site.manager.findSession(id, access === 'snapshot' ? { access, label: labelOf(req) } : this.#queued(access, redirect));
+    find(site.redirects?.isOpenTo(req) === true).then(found, lost);
   }
 
   /** A client that leaves gives its place in the queue up, and the lock; a snapshot has neither. */
-  #queued(access: 'exclusive' | 'shared'): FindOptions {
+  #queued(access: 'exclusive' | 'shared', redirect = false): FindOptions {
     this.#finding = spareController();
     this.#watch();
-    return { access, label: labelOf(this.req), signal: this.#finding.signal, redirect: false, reentrant: true };
+    return { access, label: labelOf(this.req), signal: this.#finding.signal, redirect, reentrant: true };
   }
 
-  #enter(next: Next): void {
+  #enter(next: () => void): void {
     // Before the handler, used or not: `res.end(req.session.name)` takes `res.end` first and the session then.
     if (this.res !== undefined && !this.res.headersSent) {
       holdBack(this.res, this);
@@ -139,7 +136,7 @@ export class Turn implements Commit, Actions {
 
   #use(): void {
     this.#used = true;
-    const handle = this.#handle ?? this.#take(this.site.manager.createSession());
+    const handle = this.#handle ?? this.#take(this.site.manager.createSession({ label: labelOf(this.req) }));
     // Too late for a cookie, and for a change: the handle is ended, so that a change throws.
     if (this.#flushed) this.#giveUp(handle);
   }
@@ -216,10 +213,7 @@ export class Turn implements Commit, Actions {
     if (this.#flushed || this.#left) return;
     this.#left = true;
     this.#finding?.abort();
-    this.site.clock.timer(() => {
-      this.#isGraceOver = true;
-      this.#endGrace();
-    }, LEFT_GRACE_MS);
+    this.site.clock.timer(() => { this.#isGraceOver = true; this.#endGrace(); }, LEFT_GRACE_MS);
   }
 
   #endGrace(): void {
@@ -278,7 +272,7 @@ export class Turn implements Commit, Actions {
         const locked = this.#released ? await this.#foundAgain(old.id) : old;
         dropOthers(this.#take(await this.#orGiveUp(locked, manager.changeSessionId(locked))), keep);
       } else {
-        carryOver(old, this.#take(manager.createSession()), keep);
+        carryOver(old, this.#take(manager.createSession({ label: labelOf(this.req) })), keep);
         manager.releaseSession(old).catch(ignored);
       }
       this.#failure = undefined;

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { debuglog } from 'node:util';
-import { ClusterError } from '@cluster/core';
+import { ClusterError, type ManagerEvents } from '@cluster/core';
 import { labelOf } from './access.js';
 
 /** Why a visitor has no session, or a new one, although the application may expect otherwise; the source of the table in the docs. */
@@ -41,6 +41,14 @@ export const warnings = {
     meaning: 'a request changed its session after the first bytes of its response had left; the change threw CLUSTER_SESSION_ENDED and was not stored.',
     remedy: 'Change the session before the response begins, or later by manager.update(id, …).',
   },
+  LONG_WAIT: {
+    meaning: 'a request has waited for its session for more than a second, since another one had it. The warning names both routes, once each pair: method and path, with * for what may be an id.',
+    remedy: "Let the one that has it call `req.session.release()` as soon as it has changed what it wants, or give it access 'snapshot'.",
+  },
+  REDIRECT_WITHOUT_COOKIE: {
+    meaning: 'a request waited for its session instead of being redirected to the instance that has it: the session cookie would not have been sent there.',
+    remedy: 'Set `cookie.domain` so that it covers the host of every `publicUrl`, and make that https where the cookie is Secure.',
+  },
   MOVED: {
     meaning: 'a request changed a session whose id had been changed meanwhile (a login in another tab, most likely); the change was dropped.',
     remedy: 'None after a login in another tab.',
@@ -62,7 +70,7 @@ export function explain(req: IncomingMessage, text: string, ...values: unknown[]
   if (debug.enabled) debug(`%s: ${text}`, labelOf(req), ...values);
 }
 
-export type Reason = keyof typeof warnings;
+export type Reason = Exclude<keyof typeof warnings, 'LONG_WAIT'>;
 
 const MOST_SAID = 100;
 
@@ -75,11 +83,33 @@ function sayOnce(text: string, code: string): void {
   process.emitWarning(`session: ${text} (said once)`, { type: 'ClusterWarning', code });
 }
 
-/** Warns once per reason and process. Neither text nor code names an id or a path. */
+/** Warns once per reason and process. Neither text nor code names an id or a path; of a long wait, `warnWaiting` names the routes. */
 export function warn(reason: Reason): void {
   if (debug.enabled) debug('warning %s', reason);
   const { meaning, remedy } = warnings[reason];
   sayOnce(`${meaning} ${remedy}`, `CLUSTER_HTTP_${reason}`);
+}
+
+// No digit and nothing that is long: what stays reads like a word of a route.
+const WORD = /^(?:[a-z]+(?:[-_.][a-z]+)*|v\d{1,2})$/i;
+const MAX_WORD = 24;
+const MAX_WORDS = 8;
+
+/** `POST /users/17/cart` with `*` for the 17. What is no method and path stays. */
+export function routeOf(label: string): string {
+  const [, method, path] = /^([A-Z]+) \/(.*)$/.exec(label) ?? [];
+  if (method === undefined || path === undefined) return label;
+  const words = path.split('/').map((word) => (word === '' || (word.length <= MAX_WORD && WORD.test(word)) ? word : '*'));
+  return `${method} /${words.slice(0, MAX_WORDS).join('/')}${words.length > MAX_WORDS ? '/...' : ''}`;
+}
+
+/** Once per pair of routes. */
+export function warnWaiting({ label, holder }: ManagerEvents['waiting']): void {
+  if (said.size >= MOST_SAID) return;
+  const waits = label === undefined ? 'a request' : routeOf(label);
+  const has = holder.label === undefined ? 'another request' : routeOf(holder.label);
+  sayOnce(`${waits} has waited for more than a second for its session, which ${has} had. Let ${has} call req.session.release() as soon as it has changed what it wants, `
+    + "or give it access 'snapshot'.", 'CLUSTER_HTTP_LONG_WAIT');
 }
 
 /** Once per message, for a change that could not be stored. The message names no path, which may hold ids and tokens. */

@@ -227,6 +227,6 @@ describe('a change that cannot be stored', () => {
     });
     expect(warnings).toEqual(['CLUSTER_NOT_ENCODABLE']);
     expect(failed).toHaveLength(3);
-    expect(failed[0]).toEqual([undefined, 'CLUSTER_NOT_ENCODABLE']);
+    expect(failed[0]).toEqual(['POST /function', 'CLUSTER_NOT_ENCODABLE']);
   });
 });

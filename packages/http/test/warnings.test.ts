@@ -1,10 +1,12 @@
 import { spawn } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { ClusterError } from '@cluster/core';
+import { ClusterError, DistributedManager, MemoryStore } from '@cluster/core';
+import { Clock } from '@cluster/core/driver';
 import type { SessionOptions } from '@cluster/http';
-import { warnings, type Reason } from '../src/warnings.js';
+import { routeOf, warnings, warnWaiting, type Reason } from '../src/warnings.js';
 import { express5, instance, one, stopAll, SwitchStore, warned, type Handler } from './support/cluster.js';
+import { until } from './support/counter.js';
 import { ask, closeAll, serve, Visitor } from './support/servers.js';
 
 afterEach(async () => {
@@ -37,8 +39,8 @@ interface Case {
 
 const post = (headers: Record<string, string>) => (url: string) => ask(`${url}/secret-path?token=secret-token`, { method: 'POST', headers });
 
-// The compiler refuses this record when a reason has no case.
-const cases: Record<Reason, Case> = {
+// The compiler refuses this record when a reason has no case. A redirect takes two instances: see redirects.test.ts.
+const cases: Record<Exclude<Reason, 'REDIRECT_WITHOUT_COOKIE'>, Case> = {
   UNKNOWN_ID: { ask: post({ Cookie: `sid=${UNKNOWN}` }) },
   BAD_SIGNATURE: { options: { secret: 'key' }, ask: post({ Cookie: `sid=${UNKNOWN}.forged` }) },
   MALFORMED_COOKIE: { ask: post({ Cookie: 'sid=a/b' }) },
@@ -80,7 +82,7 @@ const cases: Record<Reason, Case> = {
 };
 
 describe('a warning', () => {
-  it.each(Object.keys(cases) as Reason[])('%s is given once per process, with what to do, and shows no id, path or token', async (reason) => {
+  it.each(Object.keys(cases) as (keyof typeof cases)[])('%s is given once per process, with what to do, and shows no id, path or token', async (reason) => {
     const { options = {}, handler = count, ask: cause } = cases[reason];
     const given = await warned(async () => {
       for (let layer = 0; layer < 2; layer += 1) {
@@ -127,4 +129,62 @@ describe('NODE_DEBUG=cluster', () => {
     ]]);
     expect(lines).not.toMatch(/[\w-]{32}/);
   }, 30_000);
+});
+
+describe('a wait of more than a second', () => {
+  it('is told once per pair of routes, with what may be an id cut out, by every layer of a manager together', async () => {
+    const clock = Clock.manual();
+    const manager = new DistributedManager(new MemoryStore({ clock }), { clock });
+    const sessions = Array.from({ length: 12 }, () => one({ manager })).at(-1) ?? one({ manager });
+    let end = () => { /* set below */ };
+    const ended = () => new Promise<void>((resolve) => { end = resolve; });
+    const handler: Handler = async (req, res) => {
+      if (req.url?.startsWith('/report') === true) await ended();
+      await count(req, res);
+    };
+    const { url } = await serve(express5(sessions, handler));
+    const visitor = new Visitor();
+    const given = await warned(async () => {
+      await visitor.post(url);
+      for (const [slow, waits] of [['/report/17?token=secret-token', '/cart/secret-0f3a'], ['/report/18', '/cart/9'], ['/report/18', '/order']] as const) {
+        const first = visitor.post(url + slow);
+        await until(() => manager.health().running === 1);
+        const second = visitor.post(url + waits);
+        await until(() => manager.health().waiting === 1);
+        await clock.advance(1_000);
+        end();
+        await Promise.all([first, second]);
+      }
+    });
+    const text = (waits: string) => `session: ${waits} has waited for more than a second for its session, which POST /report/* had. Let POST /report/* call `
+      + "req.session.release() as soon as it has changed what it wants, or give it access 'snapshot'. (said once)";
+    expect(given).toEqual([{ code: 'CLUSTER_HTTP_LONG_WAIT', text: text('POST /cart/*') }, { code: 'CLUSTER_HTTP_LONG_WAIT', text: text('POST /order') }]);
+    await manager.stop();
+  });
+
+  it.each([
+    ['POST /', 'POST /'],
+    ['POST /cart/', 'POST /cart/'],
+    ['PUT /api/v2/users/17/cart-items/first', 'PUT /api/v2/users/*/cart-items/first'],
+    ['POST /reset/eyJhbGciOiJIUzI1NiJ9', 'POST /reset/*'],
+    ['POST /reset/abcdefghijklmnopqrstuvwxyzabc', 'POST /reset/*'],
+    ['POST /u/ada@example.com/%C3%BC/a_b.c', 'POST /u/*/*/a_b.c'],
+    ['POST /a/b/c/d/e/f/g/h/i/j', 'POST /a/b/c/d/e/f/g/h/...'],
+    ['nightly job 7', 'nightly job 7'],
+    ['', ''],
+  ])('shows %p as %p', (label, route) => {
+    expect(routeOf(label)).toBe(route);
+  });
+
+  it('is told of at most 100 pairs, and of requests without a label', async () => {
+    const holder = { instanceId: 'a', isHere: true, label: undefined, heldMs: 1_000, publicUrl: undefined };
+    const wait = (label: string | undefined) => { warnWaiting({ session: '0', waitedMs: 1_000, label, holder }); };
+    const given = await warned(async () => {
+      wait(undefined);
+      for (let one = 0; one < 300; one += 1) wait(`POST /${String.fromCharCode(97 + one % 26)}-${String.fromCharCode(97 + Math.floor(one / 26))}`);
+      await Promise.resolve();
+    });
+    expect(given.length).toBe(100);
+    expect(given[0]?.text).toContain('a request has waited for more than a second for its session, which another request had. Let another request');
+  });
 });

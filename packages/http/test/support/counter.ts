@@ -17,7 +17,10 @@ export const counter: Handler = async (req, res) => {
   }
 };
 
-/** Asks again and again, since the other side of a connection is heard in its own time. */
+/** Asks again and again, since the other side of a connection is heard in its own time; for ten seconds at most. */
 export const until = async (holds: () => boolean) => {
-  while (!holds()) await new Promise((resolve) => { setTimeout(resolve, 2); });
+  for (const endMs = Date.now() + 10_000; !holds();) {
+    if (Date.now() > endMs) throw new Error(`not within ten seconds: ${holds.toString()}`);
+    await new Promise((resolve) => { setTimeout(resolve, 2); });
+  }
 };

@@ -27,14 +27,14 @@ export interface Reply {
   readonly body: string; readonly trailers: NodeJS.Dict<string>; readonly informational: readonly number[]; readonly early: readonly IncomingHttpHeaders[];
 }
 
-interface Ask { readonly method?: string; readonly headers?: Record<string, string>; readonly body?: string }
+interface Ask { readonly method?: string; readonly headers?: Record<string, string>; readonly body?: string; readonly path?: string }
 
 /** One request on a connection of its own, with everything that came back. */
-export function ask(url: string, { method = 'GET', headers = {}, body }: Ask = {}): Promise<Reply> {
+export function ask(url: string, { method = 'GET', headers = {}, body, path }: Ask = {}): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const informational: number[] = [];
     const early: IncomingHttpHeaders[] = [];
-    const req = request(url, { method, headers, agent: false }, (res) => {
+    const req = request(url, { method, headers, agent: false, ...(path !== undefined && { path }) }, (res) => {
       const chunks: Buffer[] = [];
       res.on('data', (chunk: Buffer) => chunks.push(chunk));
       res.on('error', reject);
