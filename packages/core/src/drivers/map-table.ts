@@ -124,7 +124,19 @@ export class MapTable implements SessionTable {
         else this.#seen.delete(key);
         return answer;
       }
-      if (put !== undefined && await this.#put(key, seen, put)) return answer;
+      const { generation } = seen;
+      // Else the revision may name something else by now.
+      if (put !== undefined && generation === this.#generation()) {
+        const atMs = this.clock.monotonicMs();
+        const stored = { ...put, putAtMs: this.clock.wallMs() };
+        const value = writeStored(stored);
+        this.#seen.forget(key); // stays so if the put is rejected: it may have been done
+        const revision = await this.map.compareAndSet(key, seen.revision, { value, lifetimeMs: remainingMs(stored) });
+        if (revision !== undefined) {
+          if (stored.kind === 'record') this.#seen.set(key, { stored, revision, sinceMs: 0, atMs, generation, bytes: value.length });
+          return answer;
+        }
+      }
       seen = undefined;
     }
     return contended();
@@ -149,19 +161,6 @@ export class MapTable implements SessionTable {
   #present({ stored, sinceMs, atMs }: SeenNow, fresh: boolean): Stored | undefined {
     const nowSinceMs = sinceMs + this.clock.monotonicMs() - atMs;
     return stored && aged(stored, nowSinceMs, fresh ? sinceMs : nowSinceMs);
-  }
-
-  async #put(key: string, seen: SeenNow, put: Stored): Promise<boolean> {
-    const generation = this.#generation();
-    if (generation !== seen.generation) return false; // the revision may name something else by now
-    const atMs = this.clock.monotonicMs();
-    const stored = { ...put, putAtMs: this.clock.wallMs() };
-    const value = writeStored(stored);
-    this.#seen.delete(key); // stays so if the put is rejected: it may have been done
-    const revision = await this.map.compareAndSet(key, seen.revision, { value, lifetimeMs: remainingMs(stored) });
-    if (revision === undefined) return false;
-    if (stored.kind === 'record') this.#seen.set(key, { stored, revision, sinceMs: 0, atMs, generation, bytes: value.length });
-    return true;
   }
 
   /** What this instance last put under the key, unless the store's timeline changed since. */

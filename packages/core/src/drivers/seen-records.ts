@@ -19,7 +19,7 @@ const MAX_BYTES = 64 * 1024 * 1024;
 
 interface Entry extends Linked<Entry> {
   readonly key: string;
-  readonly seen: Seen<StoredRecord>;
+  seen: Seen<StoredRecord> | undefined;
 }
 
 /** The records last put by this instance, least recently used first to leave. */
@@ -35,30 +35,41 @@ export class SeenRecords {
   }
 
   has(key: string): boolean {
-    return this.#entries.has(key);
+    return this.#entries.get(key)?.seen !== undefined;
   }
 
   get(key: string): Seen<StoredRecord> | undefined {
     const entry = this.#entries.get(key);
-    if (entry === undefined) return undefined;
-    this.#order.take(entry);
-    this.#order.append(entry);
-    return entry.seen;
+    if (entry !== undefined) this.#use(entry);
+    return entry?.seen;
   }
 
   set(key: string, seen: Seen<StoredRecord>): void {
-    this.delete(key);
-    const entry: Entry = { key, seen, older: undefined, newer: undefined };
-    this.#entries.set(key, entry);
-    this.#order.append(entry);
-    this.#bytes += seen.bytes;
+    let entry = this.#entries.get(key);
+    if (entry === undefined) {
+      entry = { key, seen: undefined, older: undefined, newer: undefined };
+      this.#entries.set(key, entry);
+      this.#order.append(entry);
+    } else {
+      this.#use(entry);
+    }
+    this.#bytes += seen.bytes - (entry.seen?.bytes ?? 0);
+    entry.seen = seen;
     for (let oldest = this.#order.oldest; oldest !== undefined && this.#isFull(); oldest = this.#order.oldest) this.delete(oldest.key);
   }
 
+  /** The record, not its place: another one is about to follow. */
+  forget(key: string): void {
+    const entry = this.#entries.get(key);
+    if (entry?.seen === undefined) return;
+    this.#bytes -= entry.seen.bytes;
+    entry.seen = undefined;
+  }
+
   delete(key: string): void {
+    this.forget(key);
     const entry = this.#entries.get(key);
     if (entry === undefined) return;
-    this.#bytes -= entry.seen.bytes;
     this.#entries.delete(key);
     this.#order.take(entry);
   }
@@ -67,6 +78,11 @@ export class SeenRecords {
     this.#entries.clear();
     this.#order.clear();
     this.#bytes = 0;
+  }
+
+  #use(entry: Entry): void {
+    this.#order.take(entry);
+    this.#order.append(entry);
   }
 
   #isFull(): boolean {

@@ -35,7 +35,9 @@ export function onTopOf(present: ReadonlyMap<string, Encoded>, change: Change): 
 /** The content after a change. */
 export function applied(content: ReadonlyMap<string, Encoded>, change: Change): ReadonlyMap<string, Encoded> {
   if (change.whole) return change.set;
-  const next = new Map(content);
+  const next = new Map<string, Encoded>();
+  // Not by the constructor: it makes an array of each entry.
+  for (const [name, encoded] of content) next.set(name, encoded);
   for (const name of change.remove) next.delete(name);
   for (const [name, encoded] of change.set) next.set(name, encoded);
   return next;

@@ -57,15 +57,11 @@ export class Records {
   /** @throws ClusterError CLUSTER_TOO_LARGE naming the largest attribute */
   checkSize(key: string, attributes: ReadonlyMap<string, Encoded>): void {
     let bytes = 0;
-    let largest = { name: '', bytes: 0 };
-    for (const [name, encoded] of attributes) {
-      const size = sizeOf(name, encoded);
-      bytes += size;
-      if (size > largest.bytes) largest = { name, bytes: size };
-    }
+    for (const [name, encoded] of attributes) bytes += sizeOf(name, encoded);
     if (bytes <= this.maxRecordBytes) return;
+    const sizes = [...attributes].map(([name, encoded]) => [name, sizeOf(name, encoded)] as const).sort(([, one], [, other]) => other - one);
     throw new ClusterError('CLUSTER_TOO_LARGE', `session ${shortName(key)}: its content would be ${bytes} bytes, maxRecordBytes is ${this.maxRecordBytes}; `
-      + `the largest attribute is '${largest.name}' with ${largest.bytes}; nothing was stored`);
+      + `the largest attribute is '${sizes[0]?.[0] ?? ''}' with ${sizes[0]?.[1] ?? 0}; nothing was stored`);
   }
 
   /** After a lapse: waits until the store has acknowledged the next incarnation. */
