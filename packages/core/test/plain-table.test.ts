@@ -1,5 +1,5 @@
 import { afterEach, describe, it, expect } from '@jest/globals';
-import { ClusterError, DistributedManager, type ClusterStore, type FindOptions, type SessionSnapshot } from '../src/index.js';
+import { ClusterError, DistributedManager, type ClusterStore, type FindOptions, type ManagerOptions, type SessionSnapshot } from '../src/index.js';
 import { Clock } from '../src/driver.js';
 import { found, increment } from './cluster.js';
 
@@ -68,8 +68,8 @@ class WithRead extends HandWritten {
 const clock = Clock.manual();
 const managers: DistributedManager[] = [];
 
-function make(store: ClusterStore): DistributedManager {
-  const manager = new DistributedManager(store, { clock, lockTimeoutMs: 2_000, storeTimeoutMs: 500, affinity: 'keep' });
+function make(store: ClusterStore, options: ManagerOptions = {}): DistributedManager {
+  const manager = new DistributedManager(store, { clock, lockTimeoutMs: 2_000, storeTimeoutMs: 500, affinity: 'keep', ...options });
   managers.push(manager);
   return manager;
 }
@@ -129,12 +129,19 @@ describe('a hand-written store', () => {
     expect((await found(within(100, a.findSession(id, { access: 'snapshot' })))).get('n')).toBe(20);
   });
 
-  it('says that a session is locked elsewhere after polling for it', async () => {
+  it.each(['wait', 'redirect'] as const)('says that a session is locked elsewhere after polling for it; it does not know where, so that it waits, onLocked %s', async (onLocked) => {
     const shared = new Shared();
-    const [a, b] = [make(new HandWritten('a', shared)), make(new HandWritten('b', shared))];
+    const options = { onLocked, publicUrl: 'https://one.example.com' };
+    const [a, b] = [make(new HandWritten('a', shared), options), make(new HandWritten('b', shared), { ...options, publicUrl: 'https://other.example.com' })];
     const id = await created(a);
     const session = await found(within(10, a.findSession(id)));
-    await expect(within(2_100, b.findSession(id))).rejects.toMatchObject({ code: 'CLUSTER_LOCKED' });
+    const holder = { instanceId: undefined, isHere: false, label: undefined, heldMs: undefined, publicUrl: undefined };
+    const told: unknown[] = [];
+    b.on('waiting', (wait) => { told.push(wait.holder); });
+    const waiting = b.findSession(id);
+    await clock.advance(1_990);
+    expect(told).toEqual([holder]);
+    await expect(within(110, waiting)).rejects.toMatchObject({ code: 'CLUSTER_LOCKED', holder, message: expect.stringContaining('is locked by another instance; waited') });
     await within(10, a.sendSession(session));
     await within(10, b.update(id, increment));
   });
