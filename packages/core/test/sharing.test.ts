@@ -160,6 +160,24 @@ describe('requests that share a session', () => {
     expect(a.manager.health().running).toBe(0);
   });
 
+  it('end with that when the session is removed while they wait to publish', async () => {
+    const a = await cluster.add('a');
+    const id = await cluster.session(a);
+    const [first, second] = [await shared(a, id), await shared(a, id)];
+    const gate = new Gate();
+    a.table.next('commit', gate.afterwards);
+    increment(first);
+    const sent = a.manager.sendSession(first);
+    await cluster.clock.advance(1);
+    second.set('other', 1);
+    const refused = cluster.failure(500, a.manager.sendSession(second));
+    expect(await cluster.within(500, a.manager.removeSession(id))).toBe('confirmed');
+    gate.open();
+    await cluster.within(100, sent);
+    expect((await refused).code).toBe('CLUSTER_SESSION_ENDED');
+    expect(await cluster.stored(id)).toBe(undefined);
+  });
+
   it('lose the session to the one that changes its id', async () => {
     const a = await cluster.add('a');
     const id = await cluster.session(a);

@@ -10,13 +10,14 @@ export interface Scope {
   session: Session | undefined;
 }
 
+// One for all managers of the process: each storage that was ever used makes every promise dearer.
+const storage = new AsyncLocalStorage<ReadonlyMap<Nesting, Scope>>();
+
 /** Turns by asynchronous context, so that a request that asks for the session it has does not wait for itself. */
 export class Nesting {
-  readonly #storage = new AsyncLocalStorage<Scope>();
-
   /** The handle that this context has of the session already. */
   find(key: string): Session | undefined {
-    for (let scope = this.#storage.getStore(); scope !== undefined; scope = scope.outer) {
+    for (let scope = this.#present; scope !== undefined; scope = scope.outer) {
       if (scope.key === key && scope.session !== undefined) return scope.session;
     }
     return undefined;
@@ -28,7 +29,7 @@ export class Nesting {
    */
   enter(key: string): Scope {
     const scope = { key, outer: undefined, session: undefined };
-    this.#storage.enterWith(scope);
+    storage.enterWith(this.#with(scope));
     return scope;
   }
 
@@ -36,13 +37,16 @@ export class Nesting {
   run<T>(turns: readonly (readonly [turn: Turn, session: Session])[], work: () => T): T {
     const [first, ...rest] = turns;
     if (first === undefined) return work();
-    let outer = this.#storage.getStore();
+    let outer = this.#present;
     // What has ended must not pile up in a context where one update follows the other.
     while (outer !== undefined && outer.session === undefined) outer = outer.outer;
     const scope = { key: first[0].key, outer, session: undefined };
     fill(scope, ...first);
-    return this.#storage.run(scope, () => this.run(rest, work));
+    return storage.run(this.#with(scope), () => this.run(rest, work));
   }
+
+  get #present(): Scope | undefined { return storage.getStore()?.get(this); }
+  #with(scope: Scope): ReadonlyMap<Nesting, Scope> { return new Map(storage.getStore()).set(this, scope); }
 }
 
 /** The turn was granted; it empties the scope when it ends. */

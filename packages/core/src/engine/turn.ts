@@ -15,6 +15,8 @@ export class Turn implements User {
   place: Place | undefined;
   sinceMs = 0;
   isSending = false;
+  /** The session was removed under it. */
+  isRemoved = false;
   /** The others that use the same live object. */
   sharing: Sharing | undefined;
   /** Finds in its own asynchronous context that have come back to it and not ended yet. */
@@ -30,6 +32,7 @@ export class Turn implements User {
   }
 
   removed(): void {
+    this.isRemoved = true;
     this.state.ended ??= 'removed';
     // A send that is under way finds out by itself, and leaves the slot.
     if (!this.isSending) this.owner.end(this, 'removed');

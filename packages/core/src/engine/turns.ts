@@ -304,6 +304,8 @@ export class Turns {
     const { place } = turn;
     if (!this.#isHeld(place)) {
       if (change === undefined) return DONE;
+      // While it waited for others that publish first.
+      if (turn.isRemoved) throw ended(turn.key, 'removed');
       this.engine.events.emit('fenced', { session: shortName(turn.key), label: turn.label });
       throw new ClusterError('CLUSTER_FENCED', `session ${shortName(turn.key)}: this instance lost the lock while the request ran; the change was not stored; retry the request`);
     }
