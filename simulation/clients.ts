@@ -1,10 +1,16 @@
+import { AsyncResource } from 'node:async_hooks';
+import { NAMES } from './attributes.js';
+import { Browser, type Target } from './browser.js';
 import type { Cluster, Life } from './cluster.js';
+import { ManagerFace, type Access, type Face } from './face.js';
+import { codeOf, type Asker } from './find.js';
+import { HttpFace } from './http-face.js';
 import type { RequestKind } from './plan.js';
-import type { KnownSession } from './recorder.js';
-import { codeOf, SimTurn } from './turn.js';
+import { SharedTurn } from './shared-turn.js';
+import { SimTurn } from './turn.js';
 
-const ATTRIBUTES = ['a', 'b', 'c'];
 const REMOVAL_CODES: ReadonlySet<string> = new Set(['CLUSTER_UNAVAILABLE', 'CLUSTER_STOPPED', 'CLUSTER_UNKNOWN_OUTCOME']);
+const ACCESS: Partial<Record<RequestKind, Access>> = { get: 'snapshot', write: 'snapshot', share: 'shared' };
 
 /** People with browsers: each sends one request after another, several share a session. */
 export class Clients {
@@ -12,35 +18,19 @@ export class Clients {
   #labels = 0;
   #open: number;
   requests = 0;
-  readonly #shared: KnownSession[] = [];
+  readonly #browsers: readonly Browser[];
 
   constructor(private readonly cluster: Cluster, private readonly forgetsReads: boolean) {
-    this.#left = cluster.plan.requests;
-    this.#open = cluster.plan.clients;
-    for (let place = 0; place < cluster.plan.sessions; place += 1) this.#replace(place);
+    const { plan } = cluster;
+    this.#left = plan.requests;
+    this.#open = plan.clients;
+    this.#browsers = Array.from({ length: plan.sessions }, () => new Browser(cluster, plan.face === 'http'));
   }
 
   get areDone(): boolean { return this.#open === 0; }
 
   start(): void {
     for (let client = 0; client < this.cluster.plan.clients; client += 1) void this.#live(client);
-  }
-
-  /** One request; resolves when its response has arrived, or its process died. */
-  async request(life: Life, place: number, kind: RequestKind): Promise<void> {
-    const { cluster } = this;
-    const known = this.#shared[place];
-    if (known === undefined) return;
-    const label = `${kind}#${this.#labels += 1}`;
-    const answered = new Promise<void>((resolve) => {
-      cluster.world.after(cluster.random.between(0, 2), () => {
-        life.process.receive(() => {
-          this.#serve(life, place, known, kind, label).catch((error: unknown) => { cluster.recorder.violation('error', `${label}: ${String(error)}`); }).finally(resolve);
-        });
-      });
-    });
-    this.requests += 1;
-    await Promise.race([answered, life.process.death]);
   }
 
   async #live(client: number): Promise<void> {
@@ -54,30 +44,54 @@ export class Clients {
       const same = running.filter(({ process }) => process.instanceId === `i${usual}`);
       const life = same.length > 1 ? random.pick(same) : same[0] ?? running[client % Math.max(1, running.length)];
       if (life === undefined) await world.sleep(20);
-      else await this.request(life, random.int(0, plan.sessions - 1), random.weighted(plan.mix));
+      else await this.#request(life, random.pick(this.#browsers), random.weighted(plan.mix));
       await world.sleep(random.between(0, 2 * plan.idleMs));
     }
     this.#open -= 1;
   }
 
-  #replace(place: number): KnownSession {
-    const { recorder } = this.cluster;
-    const known: KnownSession = { name: `s${recorder.sessions.length}`, ids: [], isOver: false, goneNs: [], endedNs: undefined, removedNs: undefined, usedMs: 0, isRemovalAsked: false };
-    recorder.sessions.push(known);
-    this.#shared[place] = known;
-    return known;
+  /** One request; resolves when its response has arrived, or its process died. */
+  async #request(life: Life, browser: Browser, kind: RequestKind): Promise<void> {
+    const { random, world, recorder, plan } = this.cluster;
+    const { cookie } = browser;
+    const face = this.#face(life, `${kind}#${this.#labels += 1}`, ACCESS[kind] ?? 'exclusive');
+    const answered = new Promise<void>((resolve) => {
+      const serve = () => {
+        this.#serve(life, browser, face, cookie, kind)
+          .catch((error: unknown) => { recorder.violation('error', `${face.label}: ${String(error)}`); })
+          .then(() => face.close()).then(() => { world.after(random.between(0, plan.face === 'http' ? 2 : 0), resolve); }, resolve);
+      };
+      // Each request has an asynchronous context of its own, as one that comes from a socket has.
+      const context = new AsyncResource('request');
+      world.after(random.between(0, 2), () => { life.process.receive(() => { context.runInAsyncScope(serve); }); });
+    });
+    this.requests += 1;
+    await Promise.race([answered, life.process.death]);
+    const setCookie = face instanceof HttpFace ? face.setCookie : undefined;
+    if (setCookie !== undefined && life.process.isAlive) browser.receive(face.label, cookie, setCookie);
   }
 
-  async #serve(life: Life, place: number, known: KnownSession, kind: RequestKind, label: string): Promise<void> {
-    if (known.ids.length === 0 && this.#shared[place] === known) {
-      await this.#begin(life, place, known, label);
+  #face(life: Life, name: string, access: Access): Face {
+    const { sessions } = life;
+    return sessions === undefined ? new ManagerFace(life, name) : new HttpFace(life, sessions, name, access, () => this.cluster.recorder.token());
+  }
+
+  async #serve(life: Life, browser: Browser, face: Face, cookie: string | undefined, kind: RequestKind): Promise<void> {
+    const { cluster } = this;
+    const target = browser.target(cookie);
+    if (target === undefined) {
+      await this.#begin({ cluster, life, face, target: { known: browser.known, idIndex: 0 } }, browser);
       return;
     }
-    if (kind === 'remove') await this.#remove(life, known, label);
-    else if (kind === 'get') await this.#get(life, known, label);
-    else if (kind === 'write') await this.#getAndWrite(life, known, label);
-    else await this.#exclusive(life, known, kind, label);
-    if (known.isOver && this.#shared[place] === known) this.#replace(place);
+    const asker = { cluster, life, face, target };
+    if (kind === 'remove') await this.#remove(asker);
+    else if (kind === 'get') await this.#get(asker);
+    else if (kind === 'write') await this.#getAndWrite(asker);
+    else if (kind === 'share') await this.#share(asker);
+    else await this.#exclusive(asker, kind);
+    if (face instanceof HttpFace && face.begun !== undefined) this.#noteBegun(face, target);
+    if (target.known.isOver && browser.known === target.known) browser.startOver();
+    if (target.known.goneNs[target.idIndex] !== undefined) browser.forget(cookie);
   }
 
   async #work(life: Life): Promise<void> {
@@ -87,20 +101,33 @@ export class Clients {
   }
 
   /** A new session: only who gets the response knows its id. */
-  async #begin(life: Life, place: number, known: KnownSession, label: string): Promise<void> {
-    const fresh: KnownSession = { ...known, ids: [], goneNs: [], name: `${known.name}-${label}` };
-    const turn = SimTurn.create(this.cluster, life, fresh, label);
+  async #begin(asker: Asker, browser: Browser): Promise<void> {
+    const { recorder, random, world } = this.cluster;
+    const { target: { known }, face } = asker;
+    const fresh = recorder.know(`${known.name}-${face.label}`);
+    const turn = await SimTurn.create({ ...asker, target: { known: fresh, idIndex: 0 } });
     turn.write('a', false);
-    if (this.cluster.random.chance(0.5)) turn.write('c', false);
-    const callMs = this.cluster.world.nowMs;
+    if (random.chance(0.5)) turn.write('c', false);
+    fresh.usedMs = world.nowMs;
     await turn.send(false);
-    fresh.usedMs = callMs;
-    this.cluster.recorder.sessions.push(fresh);
-    if (turn.isAcknowledged && this.#shared[place] === known) this.#shared[place] = fresh;
+    if (turn.isAcknowledged && browser.known === known) browser.known = fresh;
   }
 
-  async #exclusive(life: Life, known: KnownSession, kind: RequestKind, label: string): Promise<void> {
-    const turn = await SimTurn.find(this.cluster, life, known, 'exclusive', label);
+  /** An application that found no session has begun one. */
+  #noteBegun({ begun, label }: HttpFace, { known }: Target): void {
+    const { recorder, world } = this.cluster;
+    if (begun === undefined) return;
+    const fresh = recorder.know(`${known.name}-${label}`);
+    fresh.ids.push(begun.session.id);
+    fresh.usedMs = world.nowMs;
+    // It took effect somewhere before this; nobody else knows the id yet.
+    const nowNs = recorder.now();
+    recorder.add({ client: label, call_ns: nowNs, return_ns: recorder.now(), key: fresh.name, op: 'cas', expect: null, value: { $id: 0, [begun.attribute]: begun.token }, result: 'ok' });
+  }
+
+  async #exclusive(asker: Asker, kind: RequestKind): Promise<void> {
+    const { life } = asker;
+    const turn = await SimTurn.find(asker, 'exclusive');
     if (turn === undefined) return;
     await this.#work(life);
     if (kind === 'look') {
@@ -108,7 +135,8 @@ export class Clients {
       return;
     }
     this.#change(turn);
-    if (kind === 'release') {
+    // What HTTP calls release publishes as well.
+    if (kind === 'release' && asker.life.sessions === undefined) {
       await this.#work(life);
       await turn.release();
       return;
@@ -125,34 +153,53 @@ export class Clients {
     return true;
   }
 
-  async #get(life: Life, known: KnownSession, label: string): Promise<void> {
+  async #share(asker: Asker): Promise<void> {
     const { random } = this.cluster;
-    const turn = await SimTurn.find(this.cluster, life, known, 'snapshot', label);
+    const turn = await SharedTurn.find(asker);
     if (turn === undefined) return;
-    turn.look(random.chance(0.7) ? 'all' : [random.pick(ATTRIBUTES)]);
+    await this.#work(asker.life);
+    this.#change(turn);
+    if (random.chance(0.05)) {
+      await turn.changeId();
+      return;
+    }
+    if (random.chance(0.3)) {
+      if (!await turn.send(true)) return;
+      turn.look();
+      await this.#work(asker.life);
+      if (random.chance(0.7)) this.#change(turn);
+    }
     await turn.send(false);
   }
 
-  async #getAndWrite(life: Life, known: KnownSession, label: string): Promise<void> {
+  async #get(asker: Asker): Promise<void> {
     const { random } = this.cluster;
-    const turn = await SimTurn.find(this.cluster, life, known, 'snapshot', label);
+    const turn = await SimTurn.find(asker, 'snapshot');
     if (turn === undefined) return;
-    if (this.forgetsReads) turn.reader = await life.manager.findSession(turn.session.id, { access: 'snapshot' });
-    turn.look(random.chance(0.5) ? 'all' : [random.pick(ATTRIBUTES)]);
-    await this.#work(life);
+    turn.look(random.chance(0.7) ? 'all' : [random.pick(NAMES)]);
+    await turn.send(false);
+  }
+
+  async #getAndWrite(asker: Asker): Promise<void> {
+    const { random } = this.cluster;
+    const turn = await SimTurn.find(asker, 'snapshot');
+    if (turn === undefined) return;
+    if (this.forgetsReads) turn.reader = await asker.life.manager.findSession(turn.session.id, { access: 'snapshot' });
+    turn.look(random.chance(0.5) ? 'all' : [random.pick(NAMES)]);
+    await this.#work(asker.life);
     this.#change(turn);
     await turn.send(false);
   }
 
-  #change(turn: SimTurn): void {
+  #change(turn: SimTurn | SharedTurn): void {
     const { random } = this.cluster;
-    const first = random.pick(ATTRIBUTES);
-    const second = random.pick(ATTRIBUTES);
+    const first = random.pick(NAMES);
+    const second = random.pick(NAMES);
     turn.write(first, random.chance(0.05));
     if (second !== first && random.chance(0.3)) turn.write(second, false);
   }
 
-  async #remove(life: Life, known: KnownSession, label: string): Promise<void> {
+  async #remove({ life, face: { label }, target: { known } }: Asker): Promise<void> {
     const { recorder, world } = this.cluster;
     const idIndex = known.ids.length - 1;
     const id = known.ids[idIndex];

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import { ClusterError, DistributedManager, MemoryStore, type ClusterStore } from '@cluster/core';
 import { tableOf, type SessionTable, type StoreCapabilities } from '@cluster/core/driver';
+import type { SessionMiddleware } from '@cluster/http';
+import { sessionsOf } from './http-face.js';
 import { Link, type Outage } from './link.js';
 import { LinkedTable, type Steps } from './linked-table.js';
 import { Network } from './network.js';
@@ -15,9 +17,21 @@ import { FaultCounts, type Weather } from './weather.js';
 import { World } from './world.js';
 
 const TABLE = Symbol.for('@cluster/core/table');
+const EVENTS = ['conflict', 'takeover', 'handover', 'lapsed', 'fenced', 'cutOff', 'generation', 'warning'] as const;
 
 /** One life of an instance. */
-export interface Life { readonly process: Process; readonly manager: DistributedManager; incarnation: string | undefined; readonly discard: () => void; isDrained: boolean; isRetired: boolean }
+export interface Life {
+  readonly process: Process;
+  readonly manager: DistributedManager;
+  /** The middleware of @cluster/http, where requests come by it. */
+  readonly sessions: SessionMiddleware | undefined;
+  /** By label: why a change was not stored. */
+  readonly failures: Map<string, Error>;
+  readonly discard: () => void;
+  incarnation: string | undefined;
+  isDrained: boolean;
+  isRetired: boolean;
+}
 
 /** What a mutation changes. */
 export interface Mutation {
@@ -26,6 +40,8 @@ export interface Mutation {
   readonly table?: (table: SessionTable, world: World) => SessionTable;
   /** Snapshot requests forget what they read. */
   readonly forgetsReads?: boolean;
+  /** The manager as the middleware of @cluster/http sees it. */
+  readonly manager?: (manager: DistributedManager) => DistributedManager;
 }
 
 /** The instances of one run, their store and the network between them. */
@@ -76,15 +92,25 @@ export class Cluster {
     const link = new Link(world, process, random, this.weather, this.outage, this.faults);
     const { table, discard } = this.#tableOf(process, link);
     const manager = new DistributedManager(lending(instanceId, this.mutation.table?.(table, world) ?? table), { ...plan.options, clock: process.clock });
-    const life: Life = { process, manager, incarnation: undefined, discard, isDrained: false, isRetired: false };
-    manager.on('conflict', ({ label, outcome }) => { if (label !== undefined) this.recorder.conflicts.set(label, outcome); });
-    manager.on('lapsed', ({ next }) => { life.incarnation = next; });
-    if (world.trace !== undefined) for (const event of ['conflict', 'takeover', 'handover', 'lapsed', 'fenced', 'generation', 'warning'] as const) {
-      manager.on(event, (value: object) => { world.trace?.(process.name, `event ${event} ${JSON.stringify(value)}`); });
-    }
+    const sessions = plan.face === 'http' ? sessionsOf(this.mutation.manager?.(manager) ?? manager) : undefined;
+    const life: Life = { process, manager, sessions, failures: new Map(), incarnation: undefined, discard, isDrained: false, isRetired: false };
+    this.#listen(life);
     this.lives.push(life);
     this.#start(life);
     return life;
+  }
+
+  #listen({ process, manager, failures }: Life): void {
+    const { recorder, world, plan: { options: { lockHoldMs } } } = this;
+    manager.on('conflict', ({ label, outcome }) => { if (label !== undefined) recorder.conflicts.set(label, outcome); });
+    manager.on('sendFailed', ({ label, error }) => { if (label !== undefined && error instanceof Error) failures.set(label, error); });
+    manager.on('cutOff', ({ label, heldMs }) => {
+      if (label !== undefined) recorder.cutOffs.add(label);
+      if (heldMs < lockHoldMs) recorder.violation('hold', `${label ?? 'somebody'} was cut off after ${heldMs} ms, lockHoldMs is ${lockHoldMs}`);
+    });
+    for (const event of world.trace === undefined ? [] : EVENTS) {
+      manager.on(event, (value: object) => { world.trace?.(process.name, `event ${event} ${JSON.stringify(value)}`); });
+    }
   }
 
   kill(life: Life): void {
@@ -96,6 +122,7 @@ export class Cluster {
   }
 
   #start(life: Life): void {
+    life.manager.on('lapsed', ({ next }) => { life.incarnation = next; });
     life.manager.start().then(
       () => { life.incarnation = life.manager.health().incarnation; },
       (error: unknown) => { if (!ClusterError.is(error)) this.recorder.violation('start', `${life.process.name}: ${String(error)}`); },

@@ -1,3 +1,4 @@
+import { ClusterError, type DistributedManager, type FindOptions } from '@cluster/core';
 import type { Message, SessionTable } from '@cluster/core/driver';
 import type { Mutation } from './cluster.js';
 import type { Steps } from './linked-table.js';
@@ -18,8 +19,8 @@ const table = { store: 'table' } as const;
 const mixed: PlanChange = { ...table, workload: 'mixed' };
 const rollback: PlanChange = { ...table, workload: 'rollback', episodeEveryMs: 300 };
 
-/** The table of one process with some of its calls answered in another way. */
-function changed(inner: SessionTable, change: Partial<SessionTable>): SessionTable {
+/** The table or the manager of one process with some of its calls answered in another way. */
+function changed<T extends object>(inner: T, change: Partial<T>): T {
   const own = new Map(Object.entries(change));
   // The same names and signatures, some of them replaced.
   return new Proxy(inner, { get: (target, name) => {
@@ -51,7 +52,7 @@ const lapseInTwoSteps = (steps: ReferenceTable, world: World): Steps => ({
   lapse: async (incarnation, quietMs) => {
     const waitMs = steps.quietLeftMs(incarnation, quietMs);
     if (waitMs > 0) return waitMs;
-    await world.sleep(60);
+    await world.sleep(250);
     steps.end(incarnation);
     return 0;
   },
@@ -119,6 +120,14 @@ function notMeCommits(inner: SessionTable): SessionTable {
   });
 }
 
+/** The middleware takes an id that was changed for one that nobody knows, and begins a session in its place. */
+const movedIsUnknown = (manager: DistributedManager): DistributedManager => changed(manager, {
+  findSession: (id: string, options?: FindOptions) => manager.findSession(id, options).catch((error: unknown) => {
+    if (!ClusterError.is(error, 'CLUSTER_MOVED')) throw error;
+    return undefined;
+  }),
+});
+
 const withoutQueue = (message: Message): Message => {
   const signal = JSON.parse(message) as { type: string };
   return signal.type === 'handover' ? JSON.stringify({ ...signal, queue: [] }) : message;
@@ -135,7 +144,9 @@ export const mutations: readonly NamedMutation[] = [
     mutation: { table: (inner) => changed(inner, { lapse: (incarnation, quietMs) => inner.lapse(incarnation, Math.min(quietMs, 5)) }) },
     change: { ...mixed, instances: 3, gone: 'disconnected', options: { affinity: 'keep', readLeaseMs: 400 }, weather: { signalDenied: 0.3 } } },
   { name: 'lapse without compare-and-set', mutation: { steps: lapseInTwoSteps }, requests: 300,
-    change: { ...mixed, instances: 3, gone: 'disconnected', options: { affinity: 'keep', readLeaseMs: 400 }, weather: { signalDenied: 0.5, slow: 0.2 } } },
+    change: { ...mixed, face: 'manager', instances: 2, sessions: 1, clients: 8, gone: 'disconnected', sticky: 1, idleMs: 10, workMs: 1, mix: { post: 30, get: 70 },
+      episodes: { pause: 60 }, episodeEveryMs: 300, options: { affinity: 'keep', leaseMs: 1_000, lockTimeoutMs: 8_000, readLeaseMs: 400, storeTimeoutMs: 600 },
+      weather: { signalDenied: 0.8, slow: 0.2, wayMs: 2 } } },
   { name: 'no fence', mutation: { rules: { ...allRules, fence: false } }, requests: 300, change: { ...mixed, episodeEveryMs: 300 } },
   { name: '`whole` accepted at any version', mutation: { rules: { ...allRules, baseOfWhole: false } }, requests: 300,
     change: { ...rollback, weather: { late: 0.1, twice: 0.2, lateMs: 500 } } },
@@ -149,6 +160,8 @@ export const mutations: readonly NamedMutation[] = [
       options: { affinity: 'release', readLeaseMs: 0, leaseMs: 1_000 }, weather: { late: 0.2, twice: 0.3, replyLost: 0.1, lateMs: 1_000, signalDenied: 0.8 } } },
   { name: 'a whole that carries newer changes', mutation: { table: growingWhole }, requests: 300, change: rollback },
   { name: 'a waiting claim answered as an orphan', mutation: { table: waitingIsOrphan }, requests: 300, change: { ...mixed, instances: 4, options: { affinity: 'keep' } } },
+  { name: 'Set-Cookie on a moved id', mutation: { manager: movedIsUnknown }, requests: 300,
+    change: { ...table, workload: 'login', face: 'http', sessions: 1, clients: 6 } },
   { name: 'a commit by `not-me`', mutation: { table: notMeCommits }, requests: 300,
     change: { ...mixed, instances: 3, gone: 'unknown', options: { affinity: 'keep' }, episodes: { overlap: 60, crash: 10 }, episodeEveryMs: 300 } },
   { name: 'conflict check that forgets what was read', mutation: { forgetsReads: true }, requests: 300,

@@ -53,8 +53,8 @@ export class Network {
       const slow = this.#happens('signalSlow') ? 20 : 1;
       const isLost = this.#happens('signalLost');
       const isTwice = this.#happens('signalTwice');
-      // Proof of death is never wrong.
-      const isDenied = this.gone !== 'dead' && this.#happens('signalDenied');
+      // Proof of death is never wrong, and nobody denies himself.
+      const isDenied = this.gone !== 'dead' && from.instanceId !== instanceId && this.#happens('signalDenied');
       const delivered = () => {
         const there = this.#listeners.get(instanceId);
         const isHeard = there?.process.isAlive === true && !isDenied;

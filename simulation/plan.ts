@@ -3,8 +3,8 @@ import { Random } from './random.js';
 import { calm, type Weather } from './weather.js';
 
 export type StoreKind = 'table' | 'map' | 'memory';
-export type Workload = 'mixed' | 'login' | 'removal' | 'expiry' | 'handover' | 'rollback';
-export type RequestKind = 'post' | 'save' | 'look' | 'get' | 'write' | 'login' | 'remove' | 'release';
+export type Workload = 'mixed' | 'login' | 'removal' | 'expiry' | 'handover' | 'shared' | 'rollback';
+export type RequestKind = 'post' | 'save' | 'look' | 'get' | 'write' | 'login' | 'remove' | 'release' | 'share';
 export type Episode = 'pause' | 'suspend' | 'crash' | 'overlap' | 'outage' | 'partition' | 'drain' | 'restart' | 'storm' | 'rollback';
 
 /** Everything about a run that follows from its seed before anything happens. */
@@ -12,6 +12,8 @@ export interface Plan {
   readonly seed: number;
   readonly store: StoreKind;
   readonly workload: Workload;
+  /** Whether requests use the manager themselves, or come through @cluster/http with a cookie. */
+  readonly face: 'manager' | 'http';
   readonly gone: StoreCapabilities['gone'];
   /** Whether a map dates its entries. */
   readonly hasClock: boolean;
@@ -26,6 +28,7 @@ export interface Plan {
   readonly mix: Readonly<Partial<Record<RequestKind, number>>>;
   readonly options: {
     readonly leaseMs: number; readonly readLeaseMs: number; readonly storeTimeoutMs: number; readonly lockTimeoutMs: number;
+    readonly lockHoldMs: number;
     readonly idleTimeoutMs: number; readonly affinity: 'auto' | 'keep' | 'release'; readonly onConflict: 'merge' | 'error'; readonly maxWaiting: number;
     readonly maxInMemory: { readonly sessions: number };
   };
@@ -44,11 +47,12 @@ export interface Plan {
 export type PlanChange = Partial<Omit<Plan, 'options' | 'weather'>> & { readonly options?: Partial<Plan['options']>; readonly weather?: Partial<Weather> };
 
 const MIXES: Readonly<Record<Workload, Plan['mix']>> = {
-  mixed: { post: 40, save: 6, look: 6, get: 30, write: 12, release: 4, remove: 2 },
-  login: { post: 30, get: 30, write: 8, login: 20, remove: 4 },
-  removal: { post: 35, get: 30, write: 10, remove: 15, login: 5 },
+  mixed: { post: 36, save: 6, look: 6, get: 28, write: 12, release: 4, share: 6, remove: 2 },
+  login: { post: 30, get: 30, write: 8, login: 20, share: 4, remove: 4 },
+  removal: { post: 35, get: 30, write: 10, remove: 15, login: 5, share: 5 },
   expiry: { post: 30, get: 40, write: 10, look: 10 },
   handover: { post: 80, get: 15, look: 5 },
+  shared: { share: 60, post: 15, get: 15, write: 4, look: 4, remove: 2 },
   rollback: { post: 60, get: 30, look: 10 },
 };
 
@@ -66,7 +70,7 @@ function weatherOf(random: Random, wayMs: number): Weather {
 
 export function planOf(seed: number, requests: number, change: PlanChange = {}): Plan {
   const random = new Random(seed);
-  const workload = change.workload ?? random.weighted<Workload>({ mixed: 40, login: 15, removal: 10, expiry: 8, handover: 12, rollback: 18 });
+  const workload = change.workload ?? random.weighted<Workload>({ mixed: 40, login: 15, removal: 10, expiry: 8, handover: 12, shared: 12, rollback: 18 });
   const store = change.store ?? random.weighted<StoreKind>(workload === 'rollback' ? { table: 60, map: 40 } : { table: 45, map: 35, memory: 20 });
   const leaseMs = random.pick([1_000, 2_000, 4_000]);
     const instances = workload === 'handover' ? random.int(2, 20) : random.int(1, 6);
@@ -77,13 +81,15 @@ export function planOf(seed: number, requests: number, change: PlanChange = {}):
   const weather = isCalm ? calm(wayMs, 50) : weatherOf(random, wayMs);
   const hasClock = store !== 'map' || random.chance(0.7);
   const hasSignals = store !== 'map' || random.chance(1);
+  const face = workload !== 'rollback' && random.chance(0.25) ? 'http' : 'manager';
   const plan: Plan = {
-    seed, store, workload, hasClock, hasSignals, instances, requests,
+    seed, store, workload, face, hasClock, hasSignals, instances, requests,
     gone: store === 'memory' ? 'dead' : hasSignals ? random.pick(['dead', 'disconnected', 'unknown']) : 'unknown',
     sessions: random.int(1, 3), clients: Math.max(random.int(2, 8), workload === 'handover' ? instances + random.int(0, 10) : 0),
     sticky: random.pick([0, 0.5, 0.9, 1]), mix: MIXES[workload],
     options: {
       leaseMs, storeTimeoutMs, readLeaseMs: random.pick([0, 100, 200, 200, 400]), lockTimeoutMs: leaseMs + 1_500 + 2 * storeTimeoutMs + random.int(0, 1_500),
+      lockHoldMs: random.pick([0, 200, 600, 30_000]),
       idleTimeoutMs: workload === 'expiry' ? random.pick([3_000, 6_000]) : 1_800_000,
       affinity: random.pick(['auto', 'keep', 'keep', 'release']), onConflict: random.chance(0.8) ? 'merge' : 'error', maxWaiting: random.pick([3, 64, 64]),
       maxInMemory: { sessions: random.pick([1, 1_000, 1_000]) },

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { checkHistory, type HistoryOperation } from '@cluster/conformance';
 import type { Encoded, Stamp } from '@cluster/core/driver';
+import { NAMES } from './attributes.js';
 import type { World } from './world.js';
 
 export type Scalar = string | number | boolean | null;
@@ -39,6 +40,9 @@ export class Recorder {
   readonly sessions: KnownSession[] = [];
   /** By label: what became of a snapshot request's change. */
   readonly conflicts = new Map<string, string>();
+  /** Labels of requests that lost the lock since they had it for too long. */
+  readonly cutOffs = new Set<string>();
+  readonly #writerOfToken = new Map<Scalar, Operation>();
   readonly #contentOfStamp = new Map<string, string>();
   readonly #grantOfVersion = new Map<string, string>();
   readonly #versions = new Map<string, number>();
@@ -74,6 +78,19 @@ export class Recorder {
     return worst;
   }
 
+  /** A session of which nothing is known yet. */
+  know(name: string): KnownSession {
+    const known: KnownSession = { name, ids: [], isOver: false, goneNs: [], endedNs: undefined, removedNs: undefined, usedMs: 0, isRemovalAsked: false };
+    this.sessions.push(known);
+    return known;
+  }
+
+  /** The session that has or had the id. */
+  whose(id: string): { readonly known: KnownSession; readonly idIndex: number } | undefined {
+    const known = this.sessions.find(({ ids }) => ids.includes(id));
+    return known && { known, idIndex: known.ids.indexOf(id) };
+  }
+
   /** A moment that is later than every other one. */
   now(): number {
     this.#lastNs = Math.max(this.#lastNs + 1, Math.round(this.world.nowMs * MS_NS));
@@ -85,7 +102,22 @@ export class Recorder {
 
   add(operation: Operation): Operation {
     this.operations.push(operation);
+    const { op, value } = operation;
+    if (op === 'cas' && typeof value === 'object' && value !== null) for (const token of Object.values(value)) this.#writerOfToken.set(token, operation);
     return operation;
+  }
+
+  /** Nothing of a view was certainly overwritten before it was asked for. */
+  checkFresh(who: string, session: string, view: View, calledNs: number): void {
+    if (this.mayRollBack) return;
+    for (const name of NAMES) {
+      const seen = view[name] ?? null;
+      const writer = seen === null ? undefined : this.#writerOfToken.get(seen);
+      const knownNs = writer?.result === 'ok' ? writer.return_ns ?? Infinity : Infinity;
+      const newer = this.operations.find(({ client, key, op, value, result, call_ns: callNs, return_ns: returnNs }) => key === session && op === 'cas' && result === 'ok'
+        && callNs > knownNs && this.conflicts.get(String(client)) !== 'dropped' && (returnNs ?? Infinity) < calledNs && typeof value === 'object' && value !== null && Object.hasOwn(value, name));
+      if (newer !== undefined) this.violation('fresh', `${who}: sees ${name}=${String(seen)} of ${session}, and ${JSON.stringify(newer)} was acknowledged before it asked`);
+    }
   }
 
   violation(check: string, message: string): void {

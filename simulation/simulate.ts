@@ -1,6 +1,7 @@
 import { Cluster, type Life, type Mutation } from './cluster.js';
 import { Clients } from './clients.js';
 import { Episodes } from './episodes.js';
+import { ManagerFace } from './face.js';
 import { planOf, type PlanChange } from './plan.js';
 import { Random } from './random.js';
 import type { KnownSession, Operation, Violation } from './recorder.js';
@@ -99,7 +100,7 @@ async function visitAll(cluster: Cluster, visits: readonly (readonly [Life, Know
 }
 
 async function visit(cluster: Cluster, life: Life, session: KnownSession, label: string): Promise<void> {
-  const turn = await SimTurn.find(cluster, life, session, 'exclusive', label, true);
+  const turn = await SimTurn.find({ cluster, life, face: new ManagerFace(life, label), target: { known: session, idIndex: session.ids.length - 1 } }, 'exclusive', true);
   if (turn === undefined) return;
   turn.write('b', false);
   await turn.send(false);
