@@ -25,7 +25,8 @@ export interface FindOptions {
   /**
    * From this find on, an exclusive or shared find of the same session in the caller's asynchronous context, and in what that
    * starts, gets the same handle at once instead of waiting for it; each such find is ended by a send or release of its own, and
-   * the send publishes. For the begin of a request: this find itself waits for its turn, whatever the context had before.
+   * the send publishes. For the begin of a request: this find itself waits for its turn, whatever the context had before, and
+   * after one with `snapshot` nothing of that comes back any more.
    * `update` and the requests of `@cluster/http` make their finds come back as well.
    */
   readonly reentrant?: boolean;

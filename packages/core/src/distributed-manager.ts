@@ -104,6 +104,7 @@ export class DistributedManager implements Manager {
         return Promise.resolve(nested);
       }
       const scope = begins ? this.#nesting.enter(key) : undefined;
+      if (options.reentrant === true && !begins) this.#nesting.leave();
       if (this.#isServing() && options.signal?.aborted !== true) {
         const session = this.#findNow(id, key, access, options.label);
         if (session !== undefined) return Promise.resolve(this.#within(scope, session));

@@ -76,7 +76,7 @@ export class Turn implements Commit, Actions {
       if (answer === 'stay') find(false).then(found, lost); else if (answer !== undefined) gone();
       else if (this.#lost(error)) this.#enter(next); else next(error);
     };
-    const find = (redirect: boolean) => site.manager.findSession(id, access === 'snapshot' ? { access, label: labelOf(req) } : this.#queued(access, redirect));
+    const find = (redirect: boolean) => site.manager.findSession(id, access === 'snapshot' ? { access, label: labelOf(req), reentrant: true } : this.#queued(access, redirect));
     find(site.redirects?.isOpenTo(req) === true).then(found, lost);
   }
 

@@ -72,4 +72,29 @@ describe.each(names)('under %s', (name) => {
     await raw(port, line() + line() + line('Connection: close\r\n'));
     expect((await visitor.post(url)).body).toBe('5');
   });
+
+  it('a GET pipelined behind a POST does not come back to the handle of that', async () => {
+    const sessions = instance({ lockTimeoutMs: 1000, affinity: 'keep' });
+    const { url, port } = await serve(hosts[name]?.(sessions, async (req, res) => {
+      if (req.method === 'GET') {
+        await sessions.manager.update(req.session.id, async (s) => {
+          const before = s.count ?? 0;
+          await new Promise((r) => { setTimeout(r, 20); });
+          s.count = before + 1;
+        });
+        res.end('got');
+        return;
+      }
+      const before = req.session.count ?? 0;
+      await new Promise((r) => { setTimeout(r, 10); });
+      req.session.count = before + 1;
+      res.end(String(req.session.count));
+    }) ?? (() => undefined));
+    const visitor = new Visitor();
+    await visitor.post(url);
+    const cookie = [...visitor.cookies].map((pair) => pair.join('=')).join('; ');
+    const line = (method: string, last = '') => `${method} / HTTP/1.1\r\nHost: a\r\nCookie: ${cookie}\r\nContent-Length: 0\r\n${last}\r\n`;
+    await raw(port, line('POST') + line('GET', 'Connection: close\r\n'));
+    expect((await visitor.post(url)).body).toBe('4');
+  });
 });

@@ -33,6 +33,15 @@ export class Nesting {
     return scope;
   }
 
+  /** From here on the context comes back to nothing. */
+  leave(): void {
+    // Where nobody has entered, storage stays unused.
+    if (this.#present === undefined) return;
+    const others = new Map(storage.getStore());
+    others.delete(this);
+    storage.enterWith(others);
+  }
+
   /** Runs work whose finds come back to these turns. */
   run<T>(turns: readonly (readonly [turn: Turn, session: Session])[], work: () => T): T {
     const [first, ...rest] = turns;
