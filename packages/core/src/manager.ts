@@ -68,7 +68,8 @@ export interface Manager {
   receive(update: SessionSnapshot): void;
   /**
    * Finds and locks, runs `work`, publishes and unlocks. Several sessions are locked in one order for all, so that two updates
-   * never wait for each other. Undefined if one of them does not exist. If `work` rejects nothing is published. It waits where
+   * never wait for each other. Undefined if one of them does not exist. If `work` rejects nothing is published; inside of a
+   * request or an update that has the session, what it changed stays on the handle of that, which publishes it. It waits where
    * `onLocked` says 'redirect', since there is no request to send on.
    */
   update<T>(id: string | readonly string[], work: (...sessions: Session[]) => T | Promise<T>, options?: FindOptions): Promise<T | undefined>;

@@ -112,14 +112,17 @@ describe('lockHoldMs', () => {
     const a = await cluster.add('a', limit);
     const id = await cluster.session(a);
     const old = await found(a.manager.findSession(id, { access: 'shared' }));
+    old.set('x', 1);
     await cluster.clock.advance(800);
     const young = await found(a.manager.findSession(id, { access: 'shared' }));
     const next = a.manager.update(id, increment);
     await cluster.clock.advance(400);
     expect(() => { increment(old); }).toThrow(expect.objectContaining({ code: 'CLUSTER_SESSION_ENDED' }));
+    const failure = await cluster.failure(10, a.manager.sendSession(old));
+    expect(failure).toMatchObject({ code: 'CLUSTER_FENCED', message: expect.stringContaining('stored only if others that share the session send it') });
     increment(young);
     await cluster.within(10, a.manager.sendSession(young));
     await cluster.within(10, next);
-    expect(await cluster.stored(id)).toEqual({ n: 2 });
+    expect(await cluster.stored(id)).toEqual({ n: 2, x: 1 });
   });
 });

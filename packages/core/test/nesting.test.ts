@@ -124,10 +124,12 @@ describe('a find inside of a request that has the session', () => {
     const a = await cluster.add('a');
     const id = await cluster.session(a);
     await cluster.within(100, a.manager.update(id, async (outer) => {
-      await expect(a.manager.update(id, () => { throw new Error('mine'); })).rejects.toThrow('mine');
+      await expect(a.manager.update(id, (inner) => { inner.set('half', 1); throw new Error('mine'); })).rejects.toThrow('mine');
+      expect(await cluster.stored(id)).toEqual({ n: 0 });
       increment(outer);
     }));
-    expect(await cluster.stored(id)).toEqual({ n: 1 });
+    // The handle is the outer one's, and so is what was changed on it.
+    expect(await cluster.stored(id)).toEqual({ n: 1, half: 1 });
     expect(a.manager.health().running).toBe(0);
   });
 });

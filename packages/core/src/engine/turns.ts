@@ -247,8 +247,9 @@ export class Turns {
     const { key, label } = turn;
     const session = shortName(key);
     const heldMs = Math.round(this.engine.now() - turn.sinceMs);
+    const fate = turn.sharing === undefined ? 'what it changed was not stored' : 'what it changed is stored only if others that share the session send it';
     turn.failure = new ClusterError('CLUSTER_FENCED', `session ${session}: this request had it locked for ${heldMs} ms while others waited, and was cut off (lockHoldMs: ${this.options.lockHoldMs}); `
-      + 'what it changed was not stored; release the session before slow work, or raise lockHoldMs');
+      + `${fate}; release the session before slow work, or raise lockHoldMs`);
     this.engine.events.emit('cutOff', { session, label, heldMs });
     this.end(turn, 'cut off, since others waited for it');
   }
