@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { Proof } from './proof.js';
+import { describeError, isAssertion, Proof } from './proof.js';
 
 /** `it` of a test runner. */
 export interface TestFunction {
@@ -63,7 +63,8 @@ async function execute<S, B>(clause: Clause<S, B>, withBench: WithBench<B>, ledg
   } catch (error) {
     // It did run: its own test reports it, the count at the end need not.
     ledger.note(clause.title, proof.count);
-    throw error;
+    if (isAssertion(error)) throw error;
+    throw new Error(`a call that this clause takes for granted failed: ${describeError(error)}`, { cause: error });
   }
   assert.ok(proof.count > 0, 'the clause made none of its assertions');
   ledger.note(clause.title, proof.count);

@@ -24,14 +24,14 @@ export class Pace {
   }
 
   /** Tries until there is an outcome; fails `withinMs` after the call. */
-  async until<T>(what: string, attempt: () => T | undefined | Promise<T | undefined>, withinMs: number): Promise<T> {
+  async until<T>(what: string | (() => string), attempt: () => T | undefined | Promise<T | undefined>, withinMs: number): Promise<T> {
     const deadline = this.nowMs() + withinMs;
     for (;;) {
       // Asked before the attempt: the last attempt begins at the deadline or after it.
       const over = this.nowMs() >= deadline;
       const outcome = await attempt();
       if (outcome !== undefined) return outcome;
-      if (over) assert.fail(`${what}: not within ${withinMs} ms`);
+      if (over) assert.fail(`${typeof what === 'string' ? what : what()}: not within ${withinMs} ms`);
       await this.wait(Math.max(1, this.paceMs / STEPS_PER_PACE));
     }
   }

@@ -5,7 +5,7 @@ import type { Clause } from './clause.js';
 import { hex } from './driver-bench.js';
 import type { Pace } from './pace.js';
 import type { OpenStore, OptionalMethod, RemoteStore } from './processes/remote-store.js';
-import type { Proof } from './proof.js';
+import { describeError, type Proof } from './proof.js';
 
 /** What clauses need to know of a harness. */
 export interface StoreLimits {
@@ -113,10 +113,11 @@ export class StoreBench {
 
   /** The lock can be had; it is given back. */
   async free(store: RemoteStore, id: string, message: string): Promise<void> {
-    const session = await this.#had(store, id).catch((error: unknown) => error);
-    this.proof.ok(typeof session === 'object' && session !== null && 'attributes' in session, `${message}: found ${String(session)}`);
-    // Just seen to be one.
-    await store.send(session as SessionSnapshot, { keep: false, isNew: false });
+    const outcome = await this.#had(store, id).then((session) => ({ session }), (error: unknown) => ({ error }));
+    const found = 'error' in outcome ? `a rejection by ${describeError(outcome.error)}` : 'nothing';
+    const session = 'session' in outcome ? outcome.session : undefined;
+    this.proof.ok(session !== undefined, `${message}: expected the session, with the lock, but found ${found}`);
+    if (session !== undefined) await store.send(session, { keep: false, isNew: false });
   }
 }
 

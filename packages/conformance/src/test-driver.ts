@@ -1,4 +1,5 @@
 import { tableOf, type Clock, type ManualClock, type SessionMap, type SessionTable } from '@cluster/core/driver';
+import { answeringMap } from './answers.js';
 import { registerClauses, type Clause, type Runner } from './clause.js';
 import { acquireClauses } from './clauses/acquire.js';
 import { commitAgainClauses } from './clauses/commit-again.js';
@@ -88,7 +89,7 @@ export function testDriver(runner: Runner, harness: DriverHarness): void {
     return;
   }
   const clock: Clock | undefined = harness.clock;
-  const map = () => openedAs(harness, isMap);
+  const map = () => answeringMap(openedAs(harness, isMap));
   const table = () => tableOf(map(), clock);
   runner.describe('as a session map', () => { register(runner, harness, mapContents, map, offerOf(sample)); });
   runner.describe('as a session table over its map', () => { register(runner, harness, tableContents, table, offerOf(sample)); });

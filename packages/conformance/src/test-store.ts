@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { answeringStore } from './answers.js';
 import { registerClauses, type Runner } from './clause.js';
 import { storeContentClauses } from './clauses/store-content.js';
 import { storeEndingClauses } from './clauses/store-ending.js';
@@ -6,8 +7,9 @@ import { storeLockingClauses } from './clauses/store-locking.js';
 import { hex } from './driver-bench.js';
 import { Pace } from './pace.js';
 import type { Json } from './processes/messages.js';
-import type { OpenStore, OptionalMethod } from './processes/remote-store.js';
+import type { OpenStore, OptionalMethod, RemoteStore } from './processes/remote-store.js';
 import { StoreProcess } from './processes/store-process.js';
+import { describeError } from './proof.js';
 import { StoreBench, StorePair, type StoreClause, type StoreLimits } from './store-bench.js';
 
 /** How far a store is to be pushed. */
@@ -43,20 +45,22 @@ function limitsOf({ takeOverMs, lateMs = 1_000, maxValueBytes = 1_048_576, lacks
   return { takeOverMs, lateMs, maxValueBytes, lacks };
 }
 
+/** Opens a store that is what the harness says of it. */
+async function opened(openStore: OpenStore, instanceId: string, { lacks }: StoreLimits): Promise<RemoteStore> {
+  const store = await openStore(instanceId).catch((error: unknown): never => assert.fail(`the store cannot be opened: ${describeError(error)}`));
+  const missing = store.lacks.filter((method) => !lacks.includes(method));
+  const needless = lacks.filter((method) => !store.lacks.includes(method));
+  if (missing.length === 0 && needless.length === 0) return answeringStore(store);
+  await store.kill();
+  return assert.fail(missing.length > 0
+    ? `the store has no ${missing.join(' and no ')}; if that is meant, say so in the harness: lacks: ${JSON.stringify(store.lacks)}`
+    : `the harness names ${needless.join(' and ')} in lacks, but the store has it`);
+}
+
 /** Registers the clauses over stores that are opened in whichever way. */
 export function registerStoreClauses(runner: Runner, pushing: StorePushing, openStore: OpenStore): void {
   const limits = limitsOf(pushing);
-  const pair = new StorePair(async (instanceId) => {
-    const store = await openStore(instanceId);
-    try {
-      assert.deepEqual([...store.lacks].sort(), [...limits.lacks].sort(),
-        'the optional methods that the store lacks, and those that the harness names in `lacks`');
-    } catch (error) {
-      await store.kill();
-      throw error;
-    }
-    return store;
-  });
+  const pair = new StorePair((instanceId) => opened(openStore, instanceId, limits));
   registerClauses(runner, storeContents, limits, async (proof, work) => {
     await work(new StoreBench(proof, new Pace(pushing.paceMs ?? 60, undefined), limits, pair));
   }, 60_000 + 2 * limits.takeOverMs);

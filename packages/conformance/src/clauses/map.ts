@@ -24,7 +24,7 @@ const valueOf = async (map: SessionMap, key: string) => (await map.get(key))?.va
 async function expired(bench: MapBench, map: SessionMap): Promise<[string, string]> {
   const key = bench.key();
   const revision = await first(map, key, entry('over', bench.paceMs));
-  await bench.time.becomes('an entry expires', async () => await map.get(key) === undefined, bench.paceMs * 1.1 + bench.limits.lateMs);
+  await bench.time.becomes('get finds nothing where a lifetime is over (lateMs of the harness says how late that may be)', async () => await map.get(key) === undefined, bench.paceMs * 1.1 + bench.limits.lateMs);
   return [key, revision];
 }
 
@@ -208,7 +208,7 @@ export const mapClauses: readonly MapClause[] = [
         for (let n = 0; n < 5; n += 1) {
           revisions.push(await last.compareAndSet(key, revisions.at(-1), entry('same', n === 4 ? bench.paceMs : LONG_MS)));
         }
-        await bench.time.becomes('an entry expires', async () => await maps[0].get(key) === undefined,
+        await bench.time.becomes('get finds nothing where a lifetime is over (lateMs of the harness says how late that may be)', async () => await maps[0].get(key) === undefined,
           bench.paceMs * 1.1 + bench.limits.lateMs);
         await maps[0].sweep?.(100);
       }

@@ -1,9 +1,11 @@
 import { KEEP, NEW, RELEASE, type StoreClause, type StoreLimits } from '../store-bench.js';
 import type { OptionalMethod } from '../processes/remote-store.js';
+import { describeError } from '../proof.js';
 
 const FENCED = 'CLUSTER_FENCED';
 const ROUNDING_MS = 20;
 const POLL_MS = 250;
+const ALIVE = 'the process of a stopped store ends by itself: something that start or a call began still keeps it alive, such as a timer or a socket';
 
 const without = (method: OptionalMethod) => ({ lacks }: StoreLimits) => (lacks.includes(method) ? `the store has no ${method}` : undefined);
 
@@ -152,13 +154,10 @@ const stopping: readonly StoreClause[] = [
       await one.send(await bench.changed(one, id, { n: 'acknowledged' }), KEEP);
       await one.kill();
       const killedMs = bench.time.nowMs();
-      const session = await bench.time.until('the session is had again', async () => {
-        try {
-          return await other.find(id, { waitMs: POLL_MS });
-        } catch {
-          return undefined;
-        }
-      }, bench.limits.takeOverMs);
+      let last = 'nothing was found';
+      const had = async () => other.find(id, { waitMs: POLL_MS }).catch((error: unknown) => { last = describeError(error); });
+      const session = await bench.time.until(() => `the session can be had again (the last answer: ${last}), as the harness promises by takeOverMs`,
+        async () => await had() ?? undefined, bench.limits.takeOverMs);
       const tookMs = bench.time.nowMs() - killedMs;
       bench.proof.equal(session.attributes, new Map([['n', 'acknowledged']]), 'the content');
       // One poll of slack: the last attempt began within the time.
@@ -175,9 +174,9 @@ const stopping: readonly StoreClause[] = [
       const [one, other] = await bench.two();
       const id = await bench.added(one);
       await bench.found(one, id);
-      bench.proof.ok(await one.stop(), 'the process ends by itself');
+      bench.proof.ok(await one.stop(), ALIVE);
       await bench.free(other, id, 'a find of the other instance');
-      bench.proof.ok(await other.stop(), 'the other process ends by itself');
+      bench.proof.ok(await other.stop(), ALIVE);
     },
   },
 ];
