@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { Clock, type SessionMap } from '@cluster/core/driver';
 import { testDriver } from '../src/index.js';
 import { callsOn, lacksOf, type OpenStore } from '../src/processes/remote-store.js';
+import { describeError } from '../src/proof.js';
 import { registerStoreClauses, type StorePushing } from '../src/test-store.js';
 import { CollectingRunner } from './collecting-runner.js';
 import { freeAll, keptAt, memoryStore, newCluster, type FullStore, type MemoryCluster } from './memory-cluster.js';
@@ -12,7 +13,7 @@ const untyped = (methods: object): Partial<SessionMap> & Partial<FullStore> => m
 
 async function failuresOf(runner: CollectingRunner, titles: RegExp): Promise<string[]> {
   const outcomes = await runner.run((title) => titles.test(title));
-  return outcomes.flatMap(({ title, error }) => (error === undefined ? [] : [`${title}: ${error instanceof Error ? error.message : 'something else than an error'}`]));
+  return outcomes.flatMap(({ title, error }) => (error === undefined ? [] : [`${title}: ${describeError(error)}`]));
 }
 
 async function mapFailures(methods: (map: OpenMap) => object, titles: RegExp): Promise<string[]> {
