@@ -289,3 +289,35 @@ describe('remove', () => {
     expect(await other.remove(key, undefined, undefined, 'removed', 1000)).toEqual({ kind: 'removed' });
   });
 });
+
+describe('what the table remembers', () => {
+  const removal = async (step: () => Promise<unknown>): Promise<string> => {
+    await step();
+    map.took();
+    expect(await table.remove(key, undefined, undefined, 'removed', 1000)).toMatchObject({ kind: 'removed' });
+    return map.took();
+  };
+
+  it('is the records of sessions whose lock is here', async () => {
+    expect(await removal(() => create())).toBe('put');
+  });
+
+  it('is none that were made without a lock, given back or given on', async () => {
+    expect(await removal(() => create(setting({ n: '1' }), 'release'))).toBe('get put');
+    for (const then of ['release', two] as const) {
+      map = new ScriptedMap(clock);
+      table = new MapTable(map, clock);
+      expect(await removal(async () => {
+        await create();
+        await table.commit(key, 'one', at(1), setting({ n: '2' }), then);
+      })).toBe('get put');
+    }
+  });
+
+  it('is a held one also after it was touched', async () => {
+    expect(await removal(async () => {
+      await create();
+      await table.touch(new Map([[key, 5000]]));
+    })).toBe('put');
+  });
+});

@@ -18,9 +18,9 @@ const TOUCHES_AT_ONCE = 16;
 type SeenNow = Seen<Stored | undefined>;
 
 /**
- * A session table over any map with compare-and-set. A step puts straight at the revision that this instance last put, and
- * looks only when that is refused: the commit of a held session is one call. Whatever is answered without a put rests on a
- * fresh look.
+ * A session table over any map with compare-and-set. A step on a session whose lock is here puts straight at the revision that
+ * this instance last put, and looks only when that is refused: the commit of a held session is one call. Whatever is answered
+ * without a put rests on a fresh look.
  */
 export class MapTable implements SessionTable {
   readonly capabilities: StoreCapabilities;
@@ -133,7 +133,8 @@ export class MapTable implements SessionTable {
         this.#seen.forget(key); // stays so if the put is rejected: it may have been done
         const revision = await this.map.compareAndSet(key, seen.revision, { value, lifetimeMs: remainingMs(stored) });
         if (revision !== undefined) {
-          if (stored.kind === 'record') this.#seen.set(key, { stored, revision, sinceMs: 0, atMs, generation, bytes: value.length });
+          if (held === true && stored.kind === 'record') this.#seen.set(key, { stored, revision, sinceMs: 0, atMs, generation, bytes: value.length });
+          else this.#seen.delete(key);
           return answer;
         }
       }

@@ -9,7 +9,7 @@ import type {
 export interface Step<A> {
   readonly put?: Stored;
   readonly answer: A;
-  /** Nothing is put since the caller holds it already: its next put goes by what was seen. */
+  /** The caller has the lock afterwards, or may have: its next put goes by this content. */
   readonly held?: boolean;
 }
 
@@ -56,7 +56,7 @@ export function acquireStep(present: Stored | undefined, claim: Claim, from: str
     kind: 'record', stamp: present.stamp, holder: claim, last: holder?.incarnation ?? present.last,
     ageMs: present.ageMs, idleMs: 0, putAtMs: present.putAtMs, lifetimeMs: present.lifetimeMs, attributes: present.attributes,
   };
-  return { put, answer: { kind: 'granted', record: sessionRecord(put, have) } };
+  return { put, answer: { kind: 'granted', record: sessionRecord(put, have) }, held: true };
 }
 
 export function createStep(present: Stored | undefined, claim: Claim, write: Write, then: 'keep' | 'release'): Step<'created' | 'exists'> {
@@ -67,7 +67,7 @@ export function createStep(present: Stored | undefined, claim: Claim, write: Wri
     kind: 'record', stamp: { grant: claim.grant, version: 1 }, holder: holderAfter(claim, then), last: then === 'keep' ? undefined : claim.incarnation,
     ageMs: 0, idleMs: 0, putAtMs: 0, lifetimeMs: write.lifetimeMs, attributes: new Map(write.change?.set),
   };
-  return { put, answer: 'created' };
+  return { put, answer: 'created', held: then === 'keep' };
 }
 
 export function commitStep(present: Stored | undefined, grant: string, base: Stamp | undefined, write: Write, then: Then): Step<Committed> {
@@ -88,7 +88,7 @@ export function commitStep(present: Stored | undefined, grant: string, base: Sta
     lifetimeMs: starts ? write.lifetimeMs : present.lifetimeMs,
     attributes: isStored ? changed(present.attributes, change) : present.attributes,
   };
-  return { put, answer: { kind: 'done', version: put.stamp.version } };
+  return { put, answer: { kind: 'done', version: put.stamp.version }, held: then === 'keep' };
 }
 
 function changed(before: ReadonlyMap<string, Encoded>, change: NonNullable<Write['change']>): ReadonlyMap<string, Encoded> {
@@ -116,5 +116,5 @@ export function removeStep(present: Stored | undefined, grant: string | undefine
 
 export function touchStep(present: Stored | undefined, lifetimeMs: number): Step<'gone' | 'there'> {
   if (present?.kind !== 'record') return { answer: 'gone' };
-  return { put: { ...present, idleMs: 0, lifetimeMs: Math.max(present.lifetimeMs - present.idleMs, lifetimeMs) }, answer: 'there' };
+  return { put: { ...present, idleMs: 0, lifetimeMs: Math.max(present.lifetimeMs - present.idleMs, lifetimeMs) }, answer: 'there', held: true };
 }

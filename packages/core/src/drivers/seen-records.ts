@@ -22,7 +22,7 @@ interface Entry extends Linked<Entry> {
   seen: Seen<StoredRecord> | undefined;
 }
 
-/** The records last put by this instance, least recently used first to leave. */
+/** Records as this instance last put them, of sessions whose lock it has; least recently used first to leave. */
 export class SeenRecords {
   readonly #entries = new Map<string, Entry>();
   readonly #order = new OrderOfUse<Entry>();
