@@ -1,10 +1,11 @@
-// npm run bench -- NAME [ROUNDS] [--write]: runs one of the loads below and prints its table; --write puts it into docs/benchmarks.md.
+// npm run bench -- NAME [COUNT] [--write]: runs one of the loads below and prints its table; --write puts it into docs/benchmarks.md.
 import { contended } from './loads/contended.js';
 import { core } from './loads/core.js';
 import { http } from './loads/http.js';
 import { page } from './loads/page.js';
+import { passivation } from './loads/passivation.js';
 
-const loads: Readonly<Record<string, (args: readonly string[], writes: boolean) => Promise<boolean>>> = { contended, core, http, page };
+const loads: Readonly<Record<string, (args: readonly string[], writes: boolean) => Promise<boolean>>> = { contended, core, http, page, passivation };
 
 const [name = '', ...rest] = process.argv.slice(2);
 const args = rest.filter((arg) => arg !== '--write');
