@@ -116,10 +116,11 @@ export class DistributedManager implements Manager {
     }
   }
 
-  sendSession(session: Session, { release = true }: { readonly release?: boolean } = {}): Promise<void> {
+  sendSession(session: Session, { release = true, final = false }: { readonly release?: boolean; readonly final?: boolean } = {}): Promise<void> {
     try {
       const turn = this.#turns.turnOf(stateOf(session));
       if (this.#status === 'stopped') throw stopped();
+      if (final) turn.holds = 0;
       if (release && turn.holds > 0) {
         turn.holds -= 1;
         return this.#turns.send(turn, true);
@@ -135,8 +136,9 @@ export class DistributedManager implements Manager {
     await this.#turns.reload(this.#turns.turnOf(stateOf(session)));
   }
 
-  async releaseSession(session: Session): Promise<void> {
+  async releaseSession(session: Session, { final = false }: { readonly final?: boolean } = {}): Promise<void> {
     const turn = this.#turns.turnOf(stateOf(session));
+    if (final) turn.holds = 0;
     if (turn.holds > 0) turn.holds -= 1;
     else await this.#turns.release(turn);
   }

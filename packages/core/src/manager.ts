@@ -50,13 +50,14 @@ export interface Manager {
   findSession(id: string, options?: FindOptions): Promise<Session | undefined>;
   /**
    * Publishes what changed and unlocks; resolves when the change is acknowledged. Unchanged: unlocks only. The handle ends,
-   * whatever the outcome. With `release: false` the change is published and the handle goes on.
+   * whatever the outcome. With `release: false` the change is published and the handle goes on. `final`: it ends also for nested
+   * finds that came back to it and have not ended.
    */
-  sendSession(session: Session, options?: { readonly release?: boolean }): Promise<void>;
+  sendSession(session: Session, options?: { readonly release?: boolean; readonly final?: boolean }): Promise<void>;
   /** Drops what the handle changed and shows the last committed state again; a snapshot is read anew. */
   reloadSession(session: Session): Promise<void>;
-  /** Gives the handle up without publishing what it changed. */
-  releaseSession(session: Session): Promise<void>;
+  /** Gives the handle up without publishing what it changed; with `final` also for nested finds. */
+  releaseSession(session: Session, options?: { readonly final?: boolean }): Promise<void>;
   /**
    * Ends the session everywhere, without its lock. `confirmed`: nobody serves it any more. `unconfirmed`: an instance that
    * could not be reached may answer reads from its memory for at most a minute of use. `moved`: it goes on under another id.

@@ -178,7 +178,7 @@ export class Turn implements Commit, Actions {
     const { manager } = this.site;
     const state = behind(handle);
     if (state.stored) {
-      const sent = manager.sendSession(handle);
+      const sent = manager.sendSession(handle, { final: true });
       if (this.#client.isDue(state)) return this.#sentThenTold(state.id, sent);
       if (this.#used) return sent;
       // Nobody has looked at it, so nothing can have changed and there is nothing to acknowledge.
@@ -355,7 +355,7 @@ export class Turn implements Commit, Actions {
 
   #giveUp(handle: Session): void {
     this.#over = true;
-    this.site.manager.releaseSession(handle).catch(ignored);
+    this.site.manager.releaseSession(handle, { final: true }).catch(ignored);
   }
 
   /** From here on this is the handle of the request. */

@@ -37,6 +37,20 @@ describe.each(names)('under %s', (name) => {
     expect(manager.health()).toMatchObject({ running: 0, waiting: 0 });
   });
 
+  it('a find inside of a handler that is never sent ends with the response', async () => {
+    const sessions = instance({ lockTimeoutMs: 300, affinity: 'keep' });
+    const { url } = await serve(hosts[name]?.(sessions, async (req, res) => {
+      req.session.count = (req.session.count ?? 0) + 1;
+      if (req.url === '/forgets') await sessions.manager.findSession(req.session.id);
+      res.end(String(req.session.count));
+    }) ?? (() => undefined));
+    const visitor = new Visitor();
+    await visitor.post(url);
+    await visitor.post(`${url}/forgets`);
+    expect(await visitor.post(url)).toMatchObject({ status: 200, body: '3' });
+    expect(sessions.health().running).toBe(0);
+  });
+
   it('two requests that follow each other on one connection do not share a handle', async () => {
     const sessions = instance();
     const { url } = await serve(hosts[name]?.(sessions, async (req, res) => {
