@@ -4,6 +4,8 @@ export default {
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
   testEnvironmentOptions: { customExportConditions: ['@cluster/source', 'node', 'node-addons'] },
   testMatch: ['<rootDir>/{packages,examples}/*/test/**/*.test.ts', '<rootDir>/simulation/test/**/*.test.ts', '<rootDir>/test/**/*.test.ts'],
+  // For a test that hangs. A machine that is busy with other work takes many times as long as a quiet one.
+  testTimeout: 60_000,
   modulePathIgnorePatterns: ['/dist/'],
   transform: {
     '^.+\\.ts$': ['@swc/jest', {
