@@ -1,6 +1,6 @@
 import { afterEach, describe, it, expect } from '@jest/globals';
 import { behind } from '../src/driver.js';
-import { Cluster, eventsOf, found, increment, keyOf, callLost, type Instance } from './cluster.js';
+import { Cluster, eventsOf, found, Gate, increment, keyOf, callLost, type Instance } from './cluster.js';
 
 const IDLE_MS = 100_000; // a touch window of 10 s
 
@@ -50,6 +50,19 @@ for (const affinity of ['keep', 'release'] as const) {
     });
   });
 }
+
+it('a session that ends between the look and the touch is not served any more', async () => {
+  const a = await cluster.add('a', { idleTimeoutMs: IDLE_MS, affinity: 'release' });
+  const id = await cluster.session(a);
+  await cluster.clock.advance(IDLE_MS * 1.1 - 5);
+  const gate = new Gate();
+  a.table.next('touch', gate.fate);
+  const looked = a.manager.findSession(id, { access: 'snapshot' });
+  await cluster.clock.advance(10);
+  expect(gate.arrived).toBe(true);
+  gate.open();
+  expect(await cluster.within(10, looked)).toBe(undefined);
+});
 
 it('a session that others touched is not taken for expired by its holder, nor asked for again and again', async () => {
   const [a, b] = [await cluster.add('a', { idleTimeoutMs: IDLE_MS }), await cluster.add('b', { idleTimeoutMs: IDLE_MS })];

@@ -178,7 +178,8 @@ export class Finding {
     if (this.lifetimes.isOver(record.ageMs)) return undefined;
     const copy = record.attributes === undefined && known !== undefined ? known : copyOf(record.stamp, record.attributes ?? new Map<string, Encoded>());
     this.#standBy(key, copy);
-    await this.lifetimes.touch(key, record, copy.ownIdleMs);
+    // What has ended since the look is not served; the store says why it ended.
+    if (await this.lifetimes.touch(key, record, copy.ownIdleMs)) return this.content(key, asking);
     if (record.holder === undefined && engine.keeps(false)) this.#lockInBackground(key);
     return copy.attributes;
   }

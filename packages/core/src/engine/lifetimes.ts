@@ -57,12 +57,16 @@ export class Lifetimes {
     this.engine.touches.add(key, held.lifetimeMs);
   }
 
-  /** Reports the use of a session of which the store said these times; before it is served if it would expire otherwise. */
-  async touch(key: string, record: { readonly idleMs: number; readonly lifetimeMs: number; readonly ageMs: number }, ownMs: OwnIdleTimeout): Promise<void> {
-    if (record.idleMs < this.#windowOf(ownMs)) return;
+  /**
+   * Reports the use of a session of which the store said these times; before it is served if it would expire otherwise.
+   * Resolves to whether that came too late.
+   */
+  async touch(key: string, record: { readonly idleMs: number; readonly lifetimeMs: number; readonly ageMs: number }, ownMs: OwnIdleTimeout): Promise<boolean> {
+    if (record.idleMs < this.#windowOf(ownMs)) return false;
     const lifetimeMs = this.of(record.ageMs, ownMs);
-    if (record.lifetimeMs - record.idleMs < TOUCH_NOW_BELOW_MS) await this.engine.touches.now(key, lifetimeMs);
-    else this.engine.touches.add(key, lifetimeMs);
+    if (record.lifetimeMs - record.idleMs < TOUCH_NOW_BELOW_MS) return this.engine.touches.now(key, lifetimeMs);
+    this.engine.touches.add(key, lifetimeMs);
+    return false;
   }
 
   /** The same for a session that is held and about to be used. */

@@ -72,10 +72,10 @@ export class Touches {
   /** The session has been used in another way, later. */
   drop(key: string): void { this.#due.delete(key); }
 
-  /** Touches one session now, for one that is about to expire. */
-  async now(key: string, lifetimeMs: number): Promise<void> {
+  /** Touches one session now, for one that is about to expire; resolves to whether it was there no more. */
+  async now(key: string, lifetimeMs: number): Promise<boolean> {
     this.#due.delete(key);
-    await this.#touch(new Map([[key, lifetimeMs]]));
+    return (await this.#touch(new Map([[key, lifetimeMs]]))).has(key);
   }
 
   start(): void { this.#isStopped = false; }
@@ -94,7 +94,7 @@ export class Touches {
     if (due.size > 0) await this.#touch(due);
   }
 
-  async #touch(lifetimes: ReadonlyMap<string, number>): Promise<void> {
+  async #touch(lifetimes: ReadonlyMap<string, number>): Promise<ReadonlySet<string>> {
     try {
       const gone = await this.engine.calls.touch(lifetimes);
       for (const key of gone) {
@@ -102,9 +102,11 @@ export class Touches {
         if (slot !== undefined) this.engine.dropRemoved(slot);
       }
       if (this.#kept !== undefined && gone.has(this.#kept.key)) await this.#kept.renew();
+      return gone;
     } catch (cause) {
       for (const [key, lifetimeMs] of lifetimes) if (!this.#isStopped) this.add(key, lifetimeMs, FLUSH_MS);
       this.engine.events.emit('warning', { message: `${lifetimes.size} sessions could not be touched; trying again`, cause });
+      return new Set();
     }
   }
 }
