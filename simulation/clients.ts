@@ -4,12 +4,15 @@ import { Browser, type Target } from './browser.js';
 import type { Cluster, Life } from './cluster.js';
 import { ManagerFace, type Access, type Face } from './face.js';
 import { codeOf, type Asker } from './find.js';
+import { using } from './gone.js';
 import { HttpFace } from './http-face.js';
 import type { RequestKind } from './plan.js';
 import { SharedTurn } from './shared-turn.js';
 import { SimTurn } from './turn.js';
 
 const REMOVAL_CODES: ReadonlySet<string> = new Set(['CLUSTER_UNAVAILABLE', 'CLUSTER_STOPPED', 'CLUSTER_UNKNOWN_OUTCOME']);
+/** Just before the idle time-out, in the touch window after it, and later. */
+const EDGES: readonly (readonly [number, number])[] = [[0.85, 1], [1, 1.12], [1.12, 2.5]];
 const ACCESS: Partial<Record<RequestKind, Access>> = { get: 'snapshot', write: 'snapshot', share: 'shared' };
 
 /** People with browsers: each sends one request after another, several share a session. */
@@ -45,7 +48,7 @@ export class Clients {
       const life = same.length > 1 ? random.pick(same) : same[0] ?? running[client % Math.max(1, running.length)];
       if (life === undefined) await world.sleep(20);
       else await this.#request(life, random.pick(this.#browsers), random.weighted(plan.mix));
-      await world.sleep(random.between(0, 2 * plan.idleMs));
+      await world.sleep(random.chance(plan.atTheEdge) ? random.between(...random.pick(EDGES)) * plan.options.idleTimeoutMs : random.between(0, 2 * plan.idleMs));
     }
     this.#open -= 1;
   }
@@ -73,7 +76,7 @@ export class Clients {
 
   #face(life: Life, name: string, access: Access): Face {
     const { sessions } = life;
-    return sessions === undefined ? new ManagerFace(life, name) : new HttpFace(life, sessions, name, access, () => this.cluster.recorder.token());
+    return sessions === undefined ? new ManagerFace(life, name, name.startsWith('nested')) : new HttpFace(life, sessions, name, access, () => this.cluster.recorder.token());
   }
 
   async #serve(life: Life, browser: Browser, face: Face, cookie: string | undefined, kind: RequestKind): Promise<void> {
@@ -83,21 +86,24 @@ export class Clients {
       await this.#begin({ cluster, life, face, target: { known: browser.known, idIndex: 0 } }, browser);
       return;
     }
-    const asker = { cluster, life, face, target };
-    if (kind === 'remove') await this.#remove(asker);
-    else if (kind === 'get') await this.#get(asker);
-    else if (kind === 'write') await this.#getAndWrite(asker);
-    else if (kind === 'share') await this.#share(asker);
-    else await this.#exclusive(asker, kind);
+    await using(cluster, target.known, () => this.#use({ cluster, life, face, target }, kind));
     if (face instanceof HttpFace && face.begun !== undefined) this.#noteBegun(face, target);
     if (target.known.isOver && browser.known === target.known) browser.startOver();
     if (target.known.goneNs[target.idIndex] !== undefined) browser.forget(cookie);
   }
 
+  async #use(asker: Asker, kind: RequestKind): Promise<void> {
+    if (kind === 'remove') await this.#remove(asker);
+    else if (kind === 'get') await this.#get(asker);
+    else if (kind === 'write') await this.#getAndWrite(asker);
+    else if (kind === 'share') await this.#share(asker);
+    else await this.#exclusive(asker, kind);
+  }
+
   async #work(life: Life): Promise<void> {
     const { random, plan } = this.cluster;
     if (random.chance(0.2)) return;
-    await life.process.sleep(random.between(0, plan.workMs) * (random.chance(0.05) ? 20 : 1));
+    await life.process.sleep(random.between(0, plan.workMs) * (random.chance(0.05) ? plan.slowness : 1));
   }
 
   /** A new session: only who gets the response knows its id. */
@@ -108,8 +114,9 @@ export class Clients {
     const turn = await SimTurn.create({ ...asker, target: { known: fresh, idIndex: 0 } });
     turn.write('a', false);
     if (random.chance(0.5)) turn.write('c', false);
-    fresh.usedMs = world.nowMs;
+    fresh.bornMs = fresh.usedMs = world.nowMs;
     await turn.send(false);
+    fresh.bornByMs = fresh.usedUntilMs = world.nowMs;
     if (turn.isAcknowledged && browser.known === known) browser.known = fresh;
   }
 
@@ -119,7 +126,8 @@ export class Clients {
     if (begun === undefined) return;
     const fresh = recorder.know(`${known.name}-${label}`);
     fresh.ids.push(begun.session.id);
-    fresh.usedMs = world.nowMs;
+    fresh.bornMs = fresh.usedMs = known.usedMs;
+    fresh.bornByMs = fresh.usedUntilMs = world.nowMs;
     // It took effect somewhere before this; nobody else knows the id yet.
     const nowNs = recorder.now();
     recorder.add({ client: label, call_ns: nowNs, return_ns: recorder.now(), key: fresh.name, op: 'cas', expect: null, value: { $id: 0, [begun.attribute]: begun.token }, result: 'ok' });
@@ -142,6 +150,7 @@ export class Clients {
       return;
     }
     if (kind === 'save' && !await this.#goOn(life, turn)) return;
+    if (kind === 'nested' && !await this.#nest(life, turn)) return;
     if (kind === 'login' && (!await turn.changeId() || !await this.#goOn(life, turn, false))) return;
     await turn.send(false);
   }
@@ -150,6 +159,20 @@ export class Clients {
     if (saves && !await turn.send(true)) return false;
     await this.#work(life);
     if (this.cluster.random.chance(0.7)) this.#change(turn);
+    return true;
+  }
+
+  /** Part of the work asks for the session itself, and ends it. */
+  async #nest(life: Life, turn: SimTurn): Promise<boolean> {
+    if (!await turn.comeBack()) {
+      await turn.send(false);
+      return false;
+    }
+    await this.#work(life);
+    this.#change(turn);
+    if (!await turn.send(true, true)) return false;
+    await this.#work(life);
+    this.#change(turn);
     return true;
   }
 

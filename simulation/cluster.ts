@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { ClusterError, DistributedManager, MemoryStore, type ClusterStore } from '@cluster/core';
+import { ClusterError, DistributedManager, MemoryStore, type ClusterStore, type ManagerOptions } from '@cluster/core';
 import { tableOf, type SessionTable, type StoreCapabilities } from '@cluster/core/driver';
 import type { SessionMiddleware } from '@cluster/http';
 import { sessionsOf } from './http-face.js';
@@ -38,6 +38,7 @@ export interface Mutation {
   readonly rules?: Rules;
   readonly steps?: (steps: ReferenceTable, world: World) => Steps;
   readonly table?: (table: SessionTable, world: World) => SessionTable;
+  readonly options?: ManagerOptions;
   /** Snapshot requests forget what they read. */
   readonly forgetsReads?: boolean;
   /** The manager as the middleware of @cluster/http sees it. */
@@ -91,7 +92,7 @@ export class Cluster {
     const process = new Process(`${instanceId}#${this.#births}`, instanceId, this.#births, world, random, rate, skewMs);
     const link = new Link(world, process, random, this.weather, this.outage, this.faults);
     const { table, discard } = this.#tableOf(process, link);
-    const manager = new DistributedManager(lending(instanceId, this.mutation.table?.(table, world) ?? table), { ...plan.options, clock: process.clock });
+    const manager = new DistributedManager(lending(instanceId, this.mutation.table?.(table, world) ?? table), { ...plan.options, ...this.mutation.options, clock: process.clock });
     const sessions = plan.face === 'http' ? sessionsOf(this.mutation.manager?.(manager) ?? manager) : undefined;
     const life: Life = { process, manager, sessions, failures: new Map(), incarnation: undefined, discard, isDrained: false, isRetired: false };
     this.#listen(life);
@@ -105,7 +106,10 @@ export class Cluster {
     manager.on('conflict', ({ label, outcome }) => { if (label !== undefined) recorder.conflicts.set(label, outcome); });
     manager.on('sendFailed', ({ label, error }) => { if (label !== undefined && error instanceof Error) failures.set(label, error); });
     manager.on('cutOff', ({ label, heldMs }) => {
-      if (label !== undefined) recorder.cutOffs.add(label);
+      if (label !== undefined) {
+        recorder.cutOffs.add(label);
+        recorder.holds.end(label);
+      }
       if (heldMs < lockHoldMs) recorder.violation('hold', `${label ?? 'somebody'} was cut off after ${heldMs} ms, lockHoldMs is ${lockHoldMs}`);
     });
     for (const event of world.trace === undefined ? [] : EVENTS) {

@@ -17,11 +17,12 @@ export interface Face {
 }
 
 export class ManagerFace implements Face {
-  constructor(private readonly life: Life, readonly label: string) {}
+  /** @param isNested it asks again for the session that it has */
+  constructor(private readonly life: Life, readonly label: string, private readonly isNested = false) {}
 
   find(id: string | undefined, access: Access): Promise<Session | undefined> {
     const { manager } = this.life;
-    return id === undefined ? Promise.resolve(manager.createSession()) : manager.findSession(id, { access, label: this.label });
+    return id === undefined ? Promise.resolve(manager.createSession()) : manager.findSession(id, { access, label: this.label, reentrant: this.isNested });
   }
 
   send(session: Session, goesOn: boolean): Promise<void> { return this.life.manager.sendSession(session, { release: !goesOn }); }

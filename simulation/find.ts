@@ -3,7 +3,7 @@ import { Bound } from './bound.js';
 import type { Target } from './browser.js';
 import type { Cluster, Life } from './cluster.js';
 import type { Access, Face } from './face.js';
-import { markGone, noteAbsent } from './gone.js';
+import { markGone, noteAbsent, noteFound } from './gone.js';
 import type { Operation } from './recorder.js';
 
 /** What no find may end with but these, wherever it stood; and no send. */
@@ -57,13 +57,14 @@ export async function findFor(asker: Asker, access: Access, mustBeHad = false): 
   }
   const goneNs = known.goneNs[idIndex];
   if (goneNs !== undefined && goneNs < calledNs && plan.workload !== 'rollback') recorder.violation('back', `${face.label}: ${name} was gone, and is found again`);
+  noteFound(cluster, known, calledMs, face.label);
   known.usedMs = Math.max(known.usedMs, calledMs);
   return { ...asker, session, access, calledMs, calledNs, foundNs: recorder.now(), incarnation };
 }
 
 /** Whether a change of the session may be refused at once, since somebody may have ended the handle. */
-export function mayHaveEnded({ cluster: { plan, recorder }, face, target: { known } }: Asker): boolean {
-  return known.isRemovalAsked || plan.workload === 'expiry' || plan.workload === 'rollback' || recorder.cutOffs.has(face.label);
+export function mayHaveEnded({ cluster: { plan, recorder }, face, target: { known, idIndex } }: Asker): boolean {
+  return known.isRemovalAsked || known.goneNs[idIndex] !== undefined || plan.workload === 'expiry' || plan.workload === 'rollback' || recorder.cutOffs.has(face.label);
 }
 
 /** Records that publishing failed, and whether it may have. */

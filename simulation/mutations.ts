@@ -5,6 +5,7 @@ import type { Steps } from './linked-table.js';
 import type { PlanChange } from './plan.js';
 import type { ReferenceTable } from './reference-table.js';
 import { allRules } from './rules.js';
+import { calm } from './weather.js';
 import type { World } from './world.js';
 
 /** A rule taken away, and the runs in which that shows. */
@@ -17,6 +18,7 @@ export interface NamedMutation {
 
 const table = { store: 'table' } as const;
 const mixed: PlanChange = { ...table, workload: 'mixed' };
+const calmWeather = calm(0.5, 50);
 const rollback: PlanChange = { ...table, workload: 'rollback', episodeEveryMs: 300 };
 
 /** The table or the manager of one process with some of its calls answered in another way. */
@@ -166,8 +168,13 @@ export const mutations: readonly NamedMutation[] = [
     change: { ...mixed, instances: 3, gone: 'unknown', options: { affinity: 'keep' }, episodes: { overlap: 60, crash: 10 }, episodeEveryMs: 300 } },
   { name: 'conflict check that forgets what was read', mutation: { forgetsReads: true }, requests: 300,
     change: { ...mixed, sessions: 1, clients: 6, mix: { write: 60, post: 20, get: 20 } } },
+  { name: 'uses are not reported', mutation: { table: (inner) => changed(inner, { touch: () => Promise.resolve(new Set<string>()) }) }, requests: 300,
+    change: { ...table, workload: 'expiry', weather: calmWeather, episodeEveryMs: Infinity } },
+  { name: 'nobody is cut off', mutation: { options: { lockHoldMs: 0 } }, requests: 200,
+    change: { ...table, workload: 'handover', weather: calmWeather, episodeEveryMs: Infinity, instances: 4, clients: 8, sessions: 1, workMs: 40, slowness: 60,
+      options: { lockHoldMs: 200 } } },
   { name: 'queue not passed on', requests: 200,
     mutation: { table: (inner) => changed(inner, { signal: (instanceId, message) => inner.signal(instanceId, withoutQueue(message)) }) },
     change: { ...table, workload: 'handover', keepsOrder: true, sessions: 1, instances: 12, clients: 24, sticky: 1, episodeEveryMs: Infinity, workMs: 40, idleMs: 2,
-      weather: { lost: 0, replyLost: 0, late: 0, twice: 0, repeated: 0, slow: 0, refused: 0, signalLost: 0, signalTwice: 0, signalSlow: 0, signalDenied: 0, wayMs: 0.5 } } },
+      weather: calmWeather } },
 ];

@@ -1,10 +1,10 @@
 import type { StoreCapabilities } from '@cluster/core';
 import { Random } from './random.js';
-import { calm, type Weather } from './weather.js';
+import { calm, isCalmWeather, type Weather } from './weather.js';
 
 export type StoreKind = 'table' | 'map' | 'memory';
 export type Workload = 'mixed' | 'login' | 'removal' | 'expiry' | 'handover' | 'shared' | 'rollback';
-export type RequestKind = 'post' | 'save' | 'look' | 'get' | 'write' | 'login' | 'remove' | 'release' | 'share';
+export type RequestKind = 'post' | 'save' | 'look' | 'get' | 'write' | 'login' | 'remove' | 'release' | 'share' | 'nested';
 export type Episode = 'pause' | 'suspend' | 'crash' | 'overlap' | 'outage' | 'partition' | 'drain' | 'restart' | 'storm' | 'rollback';
 
 /** Everything about a run that follows from its seed before anything happens. */
@@ -29,7 +29,7 @@ export interface Plan {
   readonly options: {
     readonly leaseMs: number; readonly readLeaseMs: number; readonly storeTimeoutMs: number; readonly lockTimeoutMs: number;
     readonly lockHoldMs: number;
-    readonly idleTimeoutMs: number; readonly affinity: 'auto' | 'keep' | 'release'; readonly onConflict: 'merge' | 'error'; readonly maxWaiting: number;
+    readonly idleTimeoutMs: number; readonly absoluteTimeoutMs: number; readonly affinity: 'auto' | 'keep' | 'release'; readonly onConflict: 'merge' | 'error'; readonly maxWaiting: number;
     readonly maxInMemory: { readonly sessions: number };
   };
   readonly weather: Weather;
@@ -38,16 +38,22 @@ export interface Plan {
   readonly episodeEveryMs: number;
   /** Clocks run at most so much faster or slower than the store's. */
   readonly rateSpread: number;
-  /** Nothing goes wrong and everybody waits in the same queue: it must be kept. */
+  /** Nothing goes wrong. */
+  readonly isCalm: boolean;
+  /** Everybody waits in the same queue as well: it must be kept. */
   readonly keepsOrder: boolean;
   readonly workMs: number;
+  /** So many times longer work some requests. */
+  readonly slowness: number;
   readonly idleMs: number;
+  /** How often a client comes back when its session is about to expire, or has expired. */
+  readonly atTheEdge: number;
 }
 
-export type PlanChange = Partial<Omit<Plan, 'options' | 'weather'>> & { readonly options?: Partial<Plan['options']>; readonly weather?: Partial<Weather> };
+export type PlanChange = Partial<Omit<Plan, 'options' | 'weather' | 'isCalm'>> & { readonly options?: Partial<Plan['options']>; readonly weather?: Partial<Weather> };
 
 const MIXES: Readonly<Record<Workload, Plan['mix']>> = {
-  mixed: { post: 36, save: 6, look: 6, get: 28, write: 12, release: 4, share: 6, remove: 2 },
+  mixed: { post: 34, save: 6, look: 6, get: 26, write: 12, release: 4, share: 6, nested: 5, remove: 2 },
   login: { post: 30, get: 30, write: 8, login: 20, share: 4, remove: 4 },
   removal: { post: 35, get: 30, write: 10, remove: 15, login: 5, share: 5 },
   expiry: { post: 30, get: 40, write: 10, look: 10 },
@@ -68,29 +74,36 @@ function weatherOf(random: Random, wayMs: number): Weather {
   };
 }
 
+function clientsOf(random: Random, workload: Workload, instances: number): number {
+  // Else somebody is always at it.
+  if (workload === 'expiry') return random.int(1, 3);
+  return Math.max(random.int(2, 8), workload === 'handover' ? instances + random.int(0, 10) : 0);
+}
+
 export function planOf(seed: number, requests: number, change: PlanChange = {}): Plan {
   const random = new Random(seed);
   const workload = change.workload ?? random.weighted<Workload>({ mixed: 40, login: 15, removal: 10, expiry: 8, handover: 12, shared: 12, rollback: 18 });
   const store = change.store ?? random.weighted<StoreKind>(workload === 'rollback' ? { table: 60, map: 40 } : { table: 45, map: 35, memory: 20 });
   const leaseMs = random.pick([1_000, 2_000, 4_000]);
     const instances = workload === 'handover' ? random.int(2, 20) : random.int(1, 6);
-  const isCalm = random.chance(0.15);
+  const isCalm = random.chance(workload === 'expiry' ? 0.5 : 0.15);
   const wayMs = random.pick([0.5, 2, 5, 15]);
   // Several round trips fit into it, as they must.
   const storeTimeoutMs = random.pick([200, 400]) * (wayMs > 10 ? 3 : 1);
   const weather = isCalm ? calm(wayMs, 50) : weatherOf(random, wayMs);
   const hasClock = store !== 'map' || random.chance(0.7);
   const hasSignals = store !== 'map' || random.chance(1);
+  const idleTimeoutMs = workload === 'expiry' ? random.pick([3_000, 6_000, 15_000]) : 1_800_000;
   const face = workload !== 'rollback' && random.chance(0.25) ? 'http' : 'manager';
-  const plan: Plan = {
+  const plan: Omit<Plan, 'isCalm'> = {
     seed, store, workload, face, hasClock, hasSignals, instances, requests,
     gone: store === 'memory' ? 'dead' : hasSignals ? random.pick(['dead', 'disconnected', 'unknown']) : 'unknown',
-    sessions: random.int(1, 3), clients: Math.max(random.int(2, 8), workload === 'handover' ? instances + random.int(0, 10) : 0),
+    sessions: random.int(1, 3), clients: clientsOf(random, workload, instances),
     sticky: random.pick([0, 0.5, 0.9, 1]), mix: MIXES[workload],
     options: {
       leaseMs, storeTimeoutMs, readLeaseMs: random.pick([0, 100, 200, 200, 400]), lockTimeoutMs: leaseMs + 1_500 + 2 * storeTimeoutMs + random.int(0, 1_500),
       lockHoldMs: random.pick([0, 200, 600, 30_000]),
-      idleTimeoutMs: workload === 'expiry' ? random.pick([3_000, 6_000]) : 1_800_000,
+      idleTimeoutMs, absoluteTimeoutMs: workload === 'expiry' && random.chance(0.4) ? 4 * idleTimeoutMs : 0,
       affinity: random.pick(['auto', 'keep', 'keep', 'release']), onConflict: random.chance(0.8) ? 'merge' : 'error', maxWaiting: random.pick([3, 64, 64]),
       maxInMemory: { sessions: random.pick([1, 1_000, 1_000]) },
     },
@@ -98,8 +111,10 @@ export function planOf(seed: number, requests: number, change: PlanChange = {}):
     episodes: { ...EPISODES, ...(workload === 'rollback' ? { rollback: 60 } : {}) },
     episodeEveryMs: isCalm ? Infinity : random.pick([300, 1_000, 3_000]),
     keepsOrder: isCalm && workload === 'handover' && store === 'table' && wayMs < 1,
-    rateSpread: random.pick([0, 0.001, 0.05]), workMs: random.pick([1, 10, 40]), idleMs: random.pick([2, 30, 150]),
+    rateSpread: random.pick([0, 0.001, 0.05]), workMs: random.pick([1, 10, 40]), slowness: random.pick([20, 20, 60]), idleMs: random.pick([2, 30, 150]),
+    atTheEdge: workload === 'expiry' ? 0.3 : 0,
   };
   const { options, weather: changedWeather, ...rest } = change;
-  return { ...plan, ...rest, options: { ...plan.options, ...options }, weather: { ...plan.weather, ...changedWeather } };
+  const changed = { ...plan, ...rest, options: { ...plan.options, ...options }, weather: { ...plan.weather, ...changedWeather } };
+  return { ...changed, isCalm: isCalmWeather(changed.weather) && changed.episodeEveryMs === Infinity };
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { checkHistory, type HistoryOperation } from '@cluster/conformance';
 import type { Encoded, Stamp } from '@cluster/core/driver';
 import { NAMES } from './attributes.js';
+import { Holds } from './holds.js';
 import type { World } from './world.js';
 
 export type Scalar = string | number | boolean | null;
@@ -19,8 +20,14 @@ export interface KnownSession {
   endedNs: number | undefined;
   /** When its removal was confirmed. */
   removedNs: number | undefined;
-  /** When it was last found, and whether somebody asked for its removal. */
+  /** Since when it may have been there, and since when it was for sure. */
+  bornMs: number;
+  bornByMs: number;
+  /** When somebody last asked for it and found it, and when the last request that used it ended. */
   usedMs: number;
+  usedUntilMs: number;
+  /** Requests that are at it. */
+  running: number;
   isRemovalAsked: boolean;
 }
 
@@ -42,6 +49,7 @@ export class Recorder {
   readonly conflicts = new Map<string, string>();
   /** Labels of requests that lost the lock since they had it for too long. */
   readonly cutOffs = new Set<string>();
+  readonly holds: Holds;
   readonly #writerOfToken = new Map<Scalar, Operation>();
   readonly #contentOfStamp = new Map<string, string>();
   readonly #grantOfVersion = new Map<string, string>();
@@ -51,7 +59,7 @@ export class Recorder {
   #rolledBackNs = 0;
   #tokens = 0;
 
-  constructor(private readonly world: World, private readonly mayRollBack: boolean) {}
+  constructor(private readonly world: World, private readonly mayRollBack: boolean) { this.holds = new Holds(world); }
 
   /** Exclusive finds of one session, in the order in which they were granted. */
   readonly grants = new Map<string, { readonly who: string; readonly where: string; readonly sinceMs: number }[]>();
@@ -80,7 +88,7 @@ export class Recorder {
 
   /** A session of which nothing is known yet. */
   know(name: string): KnownSession {
-    const known: KnownSession = { name, ids: [], isOver: false, goneNs: [], endedNs: undefined, removedNs: undefined, usedMs: 0, isRemovalAsked: false };
+    const known: KnownSession = { name, ids: [], isOver: false, goneNs: [], endedNs: undefined, removedNs: undefined, bornMs: 0, bornByMs: Infinity, usedMs: 0, usedUntilMs: 0, running: 0, isRemovalAsked: false };
     this.sessions.push(known);
     return known;
   }

@@ -2,6 +2,7 @@ import { Cluster, type Life, type Mutation } from './cluster.js';
 import { Clients } from './clients.js';
 import { Episodes } from './episodes.js';
 import { ManagerFace } from './face.js';
+import { using } from './gone.js';
 import { planOf, type PlanChange } from './plan.js';
 import { Random } from './random.js';
 import type { KnownSession, Operation, Violation } from './recorder.js';
@@ -35,6 +36,8 @@ const MOST_MS = 10_000_000;
 /** A claim is heard of at the latest when its first polls have been answered. */
 const ORDER_MARGIN_MS = 100;
 const MOST_OVERTAKING = 3;
+/** Who holds a session is asked for it every 250 ms, and looked at every 100. */
+const HOLD_MARGIN_MS = 500;
 
 /** One run: everything in it follows from its seed. */
 export async function simulate(seed: number, { requests = 500, change = {}, mutation = {}, print }: SimulationOptions = {}): Promise<Outcome> {
@@ -62,6 +65,8 @@ export async function simulate(seed: number, { requests = 500, change = {}, muta
       if (isDrained && held > 0) recorder.violation('drain', `${process.name}: ${held} sessions are held, though it has been drained and nobody uses them`);
     }
     if (plan.keepsOrder) recorder.checkOrder(ORDER_MARGIN_MS, MOST_OVERTAKING);
+    const { lockHoldMs } = plan.options;
+    if (plan.isCalm && lockHoldMs > 0) for (const message of recorder.holds.tooLong(lockHoldMs, HOLD_MARGIN_MS + 40 * plan.weather.wayMs)) recorder.violation('hold', message);
     if (rollsBack) lost = checkTimelines(recorder);
     recorder.check(rollsBack ? endNs : 0, plan.workload === 'expiry');
   } catch (error) {
@@ -93,7 +98,7 @@ async function visitAll(cluster: Cluster, visits: readonly (readonly [Life, Know
   let open = visits.length;
   for (const [index, [life, session]] of visits.entries()) {
     const label = `${name}#${index + 1}`;
-    visit(cluster, life, session, label)
+    using(cluster, session, () => visit(cluster, life, session, label))
       .catch((error: unknown) => { cluster.recorder.violation('error', `${label}: ${String(error)}`); }).finally(() => { open -= 1; });
   }
   await cluster.world.run(() => open === 0, MOST_MS);

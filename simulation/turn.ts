@@ -50,6 +50,7 @@ export class SimTurn {
     if (access === 'exclusive') {
       turn.look('all');
       recorder.granted(known, face.label, life.process.name, found.calledMs);
+      recorder.holds.begin(known.name, face.label, found.calledMs);
     }
     return turn;
   }
@@ -70,15 +71,28 @@ export class SimTurn {
     try {
       // Where nothing was removed all that it says is that nothing was there.
       if (setToken(this.session, name, token)) this.#change[name] = token;
-      else this.view[name] = null;
+      else if (!Object.hasOwn(this.#change, name)) this.view[name] = null;
     } catch (error) {
       // Its send says so as well.
       if (codeOf(error) !== 'CLUSTER_SESSION_ENDED' || !mayHaveEnded(this.asker)) throw error;
     }
   }
 
-  /** Publishes; resolves to whether the turn can go on. */
-  async send(goesOn: boolean): Promise<boolean> {
+  /** Asks for the session that it has, as work inside of other work does: it is there at once. Resolves to false if it has been lost. */
+  async comeBack(): Promise<boolean> {
+    const { cluster, cluster: { world }, life: { manager } } = this.asker;
+    const calledMs = world.nowMs;
+    const again = await manager.findSession(this.session.id, { label: this.#label }).catch(() => undefined);
+    if (again === this.session && world.nowMs === calledMs) return true;
+    if (!mayHaveEnded(this.asker) && cluster.hasEnded(this.incarnation) === false) {
+      this.#recorder.violation('nested', `${this.#label}: it waited, or got another handle, for the session that it has`);
+    }
+    if (again !== undefined) await manager.releaseSession(again);
+    return false;
+  }
+
+  /** Publishes; resolves to whether the turn can go on. `isInner`: it ends what asked for the session again. */
+  async send(goesOn: boolean, isInner = false): Promise<boolean> {
     const change = this.#change;
     this.#change = {};
     const operation = Object.keys(change).length === 0 ? undefined : this.#operation(change);
@@ -86,7 +100,7 @@ export class SimTurn {
     // The first change of a process may have to wait for its start as well.
     const bound = this.#bound('send', this.access === 'new' ? 2 : 1);
     try {
-      await this.asker.face.send(this.session, goesOn);
+      await (isInner ? this.asker.life.manager.sendSession(this.session) : this.asker.face.send(this.session, goesOn));
     } catch (error) {
       bound.end();
       this.#failed(operation, 'send', error);
@@ -94,6 +108,7 @@ export class SimTurn {
     }
     bound.end();
     this.#trace('sent');
+    if (!goesOn) this.#recorder.holds.end(this.#label);
     if (operation !== undefined) {
       this.#done(operation);
       noteChanged({ ...this.asker, target: this.#target }, operation.call_ns);
@@ -128,6 +143,7 @@ export class SimTurn {
     const bound = this.#bound('release');
     await this.asker.face.release(this.session).catch((error: unknown) => { this.#failed(undefined, 'release', error); });
     bound.end();
+    this.#recorder.holds.end(this.#label);
   }
 
   #operation(change: View): Operation {
@@ -146,6 +162,7 @@ export class SimTurn {
   }
 
   #failed(operation: Operation | undefined, what: string, error: unknown): void {
+    this.#recorder.holds.end(this.#label);
     noteFailure(this.asker, this.access, this.incarnation, operation, what, error);
   }
 

@@ -29,6 +29,9 @@ export const calm = (wayMs: number, lateMs: number): Weather => ({
   lost: 0, replyLost: 0, late: 0, twice: 0, repeated: 0, slow: 0, refused: 0, signalLost: 0, signalTwice: 0, signalSlow: 0, signalDenied: 0, wayMs, lateMs,
 });
 
+/** Whether nothing goes wrong but that everything takes its time. */
+export const isCalmWeather = (weather: Weather): boolean => Object.entries(weather).every(([name, rate]) => rate === 0 || name === 'wayMs' || name === 'lateMs');
+
 /** From now on nothing goes wrong; what is on its way still arrives. */
 export function calmDown(weather: Weather): void {
   Object.assign(weather, calm(weather.wayMs, weather.lateMs));
