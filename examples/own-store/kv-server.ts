@@ -45,6 +45,7 @@ function answer(socket: Socket, { n, op, key, value = '', lifetimeMs = 0, keep =
   }
   if (entry === undefined) return { n, status: op === 'put' ? 'refused' : 'absent' };
   if (entry.gone !== undefined) return { n, status: op === 'put' ? 'refused' : 'gone', why: entry.gone };
+  if (op === 'end' && why === 'moved' && entry.owner !== socket) return { n, status: 'refused' };
   if (op === 'put') {
     if (entry.owner !== socket) return { n, status: 'refused' };
     Object.assign(entry, { value, lifetimeMs, usedMs: nowMs, owner });

@@ -50,7 +50,9 @@ export class KvStore implements ClusterStore {
   }
 
   async removeSession(id: string, why: 'removed' | 'moved'): Promise<void> {
-    await this.#client.ask({ op: 'end', key: this.#prefix + id, why });
+    const { status, why: ended } = await this.#client.ask({ op: 'end', key: this.#prefix + id, why });
+    if (ended === 'moved') throw new ClusterError('CLUSTER_MOVED', 'the session goes on under another id');
+    if (why === 'moved' && status !== 'done') throw new ClusterError('CLUSTER_FENCED', 'not moved: this instance has no lock on the session');
   }
 
   async touchSessions(lifetimesMs: ReadonlyMap<string, number>): Promise<void> {

@@ -29,6 +29,14 @@ export class StorePair {
     assert.ok(one !== undefined && other !== undefined);
     return [one, other];
   }
+
+  /** Starts a store anew that was killed, under its name. */
+  async again({ instanceId }: RemoteStore): Promise<RemoteStore> {
+    this.#stores = this.#stores.filter((store) => store.runs);
+    const store = await this.openStore(instanceId);
+    this.#stores.push(store);
+    return store;
+  }
 }
 
 /** How long a lock that nobody uses may take to be free. */
@@ -48,6 +56,11 @@ export class StoreBench {
   /** Stores of two instances, in two processes. */
   two(): Promise<readonly [RemoteStore, RemoteStore]> {
     return this.pair.two();
+  }
+
+  /** Another life of a store that was killed, under the same instanceId. */
+  again(store: RemoteStore): Promise<RemoteStore> {
+    return this.pair.again(store);
   }
 
   /** A fresh id, as a manager gives it. */

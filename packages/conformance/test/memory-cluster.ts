@@ -13,9 +13,11 @@ export interface Kept {
 export interface MemoryCluster {
   readonly kept: Map<string, Kept>;
   readonly gone: Map<string, 'removed' | 'moved'>;
+  /** The names of the instances that run. */
+  readonly running: Set<string>;
 }
 
-export const newCluster = (): MemoryCluster => ({ kept: new Map(), gone: new Map() });
+export const newCluster = (): MemoryCluster => ({ kept: new Map(), gone: new Map(), running: new Set() });
 
 export function keptAt(cluster: MemoryCluster, id: string): Kept | undefined {
   const kept = cluster.kept.get(id);
@@ -38,6 +40,7 @@ const fenced = () => new ClusterError('CLUSTER_FENCED', 'not stored');
 
 /** A ClusterStore in memory, as the contract has it. */
 export function memoryStore(cluster: MemoryCluster, instanceId: string): FullStore {
+  cluster.running.add(instanceId);
   return {
     instanceId,
     async start() { /* nothing to connect */ },
@@ -57,6 +60,8 @@ export function memoryStore(cluster: MemoryCluster, instanceId: string): FullSto
       cluster.kept.set(id, { attributes, lifetimeMs, madeMs: kept?.madeMs ?? usedMs, usedMs, holder: keep ? instanceId : undefined });
     },
     async removeSession(id, why) {
+      if (cluster.gone.get(id) === 'moved') throw new ClusterError('CLUSTER_MOVED', 'moved');
+      if (why === 'moved' && keptAt(cluster, id)?.holder !== instanceId) throw fenced();
       if (!cluster.kept.delete(id)) return;
       cluster.gone.set(id, why);
     },

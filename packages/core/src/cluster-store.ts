@@ -63,7 +63,11 @@ export interface ClusterStore {
    * means that the outcome is unknown.
    */
   sendSession(session: SessionSnapshot, options: { readonly keep: boolean; readonly isNew: boolean }): Promise<void>;
-  /** Ends it everywhere; no later send of an older holder brings it back. */
+  /**
+   * Ends it everywhere, whoever has it locked; no later send of an older holder brings it back. Resolves where there is none.
+   * Rejects with `CLUSTER_MOVED` if the session goes on under another id. To end it as `moved` this instance must have it
+   * locked: rejects with `CLUSTER_FENCED` if it has not, or if somebody ended the session meanwhile.
+   */
   removeSession(id: string, why: 'removed' | 'moved'): Promise<void>;
   /**
    * A new or updated session from another instance, called by the store's own transport; passes it to `manager.receive`.

@@ -65,9 +65,19 @@ describe('a store without a manager', () => {
     await removed;
     expect(await code(a.sendSession(add(found), { isNew: false, keep: false }))).toBe('CLUSTER_FENCED');
     expect([await a.findSession('x'), await b.findSession('x'), await b.readSession('x')]).toEqual([undefined, undefined, undefined]);
+    await Promise.all([a.stop(), b.stop()]);
+  });
+
+  it('moves a session for its holder alone, and then ends it no more', async () => {
+    const [a, b] = await pair();
     await a.sendSession(fresh('z'), { isNew: true, keep: false });
+    expect(await code(a.removeSession('z', 'moved'))).toBe('CLUSTER_FENCED');
+    await a.findSession('z');
+    expect(await code(b.removeSession('z', 'moved'))).toBe('CLUSTER_FENCED');
     await a.removeSession('z', 'moved');
     expect([await code(b.findSession('z')), await code(b.readSession('z'))]).toEqual(['CLUSTER_MOVED', 'CLUSTER_MOVED']);
+    expect([await code(b.removeSession('z', 'removed')), await code(a.removeSession('z', 'removed'))]).toEqual(['CLUSTER_MOVED', 'CLUSTER_MOVED']);
+    expect(await code(b.findSession('z'))).toBe('CLUSTER_MOVED');
     await Promise.all([a.stop(), b.stop()]);
   });
 

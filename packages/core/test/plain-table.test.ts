@@ -43,6 +43,8 @@ class HandWritten implements ClusterStore {
 
   async removeSession(id: string, why: 'removed' | 'moved'): Promise<void> {
     await this.#called(`remove ${why}`);
+    if (this.shared.moved.has(id)) throw new ClusterError('CLUSTER_MOVED', 'moved');
+    if (why === 'moved' && this.shared.rows.get(id)?.holder !== this.instanceId) throw new ClusterError('CLUSTER_FENCED', 'not yours');
     this.shared.rows.delete(id);
     if (why === 'moved') this.shared.moved.add(id);
   }
@@ -193,8 +195,20 @@ describe('a hand-written store', () => {
     const moved = await within(10, manager.changeSessionId(await found(within(10, manager.findSession(id)))));
     await within(10, manager.sendSession(moved));
     await expect(within(10, manager.findSession(id))).rejects.toMatchObject({ code: 'CLUSTER_MOVED' });
+    expect(await within(10, manager.removeSession(id))).toBe('moved');
     expect(await within(10, manager.removeSession(moved.id))).toBe('confirmed');
     expect(await within(10, manager.findSession(moved.id))).toBe(undefined);
+  });
+
+  it('does not move what somebody removed meanwhile', async () => {
+    const shared = new Shared();
+    const [a, b] = [make(new HandWritten('a', shared)), make(new HandWritten('b', shared))];
+    const id = await created(a);
+    const session = await found(within(10, a.findSession(id)));
+    expect(await within(10, b.removeSession(id))).toBe('confirmed');
+    await expect(within(100, a.changeSessionId(session))).rejects.toMatchObject({ code: 'CLUSTER_FENCED' });
+    expect(shared.rows.size).toBe(0);
+    expect(await within(10, a.findSession(id))).toBe(undefined);
   });
 
   it('whose find answers after its request gave up gets the lock back', async () => {

@@ -1,5 +1,6 @@
-import { KEEP, NEW, RELEASE, type StoreClause, type StoreLimits } from '../store-bench.js';
-import type { OptionalMethod } from '../processes/remote-store.js';
+import type { SessionSnapshot } from '@cluster/core';
+import { KEEP, NEW, RELEASE, type StoreBench, type StoreClause, type StoreLimits } from '../store-bench.js';
+import type { OptionalMethod, RemoteStore } from '../processes/remote-store.js';
 import { describeError } from '../proof.js';
 
 const FENCED = 'CLUSTER_FENCED';
@@ -56,6 +57,32 @@ const removing: readonly StoreClause[] = [
       await bench.proof.rejects(other.find(id), 'a find of the other instance', 'CLUSTER_MOVED');
       await bench.proof.rejects(one.find(id), 'a find of the same instance', 'CLUSTER_MOVED');
       await bench.proof.rejects(one.send(session, RELEASE), 'a late send', FENCED);
+    },
+  },
+  {
+    title: 'remove of a session that goes on under another id is rejected by CLUSTER_MOVED, and it counts as moved from then on, too',
+    async run(bench) {
+      const [one, other] = await bench.two();
+      const id = await bench.added(one);
+      await bench.found(one, id);
+      await one.remove(id, 'moved');
+      await bench.proof.rejects(other.remove(id, 'removed'), 'a remove of the other instance', 'CLUSTER_MOVED');
+      await bench.proof.rejects(one.remove(id, 'removed'), 'a remove of the same instance', 'CLUSTER_MOVED');
+      await bench.proof.rejects(other.find(id), 'a find after that', 'CLUSTER_MOVED');
+    },
+  },
+  {
+    title: 'remove as moved without the lock is refused and changes nothing, also after somebody else removed the session',
+    async run(bench) {
+      const [one, other] = await bench.two();
+      const id = await bench.added(one);
+      await bench.proof.rejects(other.remove(id, 'moved'), 'a remove as moved of a free session', FENCED);
+      const session = await bench.found(one, id);
+      await bench.proof.rejects(other.remove(id, 'moved'), 'a remove as moved of a session that the other has', FENCED);
+      await one.send(session, KEEP);
+      await other.remove(id, 'removed');
+      await bench.proof.rejects(one.remove(id, 'moved'), 'a remove as moved after the other removed it', FENCED);
+      bench.proof.equal([await one.find(id), await other.find(id)], [undefined, undefined], 'what is found');
     },
   },
 ];
@@ -145,6 +172,14 @@ const expiring: readonly StoreClause[] = [
   },
 ];
 
+/** Finds what a killed process had locked, within the time that the harness promises. */
+async function hadAgain(bench: StoreBench, store: RemoteStore, id: string): Promise<SessionSnapshot> {
+  let last = 'nothing was found';
+  const found = () => store.find(id, { waitMs: POLL_MS }).catch((error: unknown) => { last = describeError(error); });
+  return bench.time.until(() => `the session can be had again (the last answer: ${last}), as the harness promises by takeOverMs`,
+    async () => await found() ?? undefined, bench.limits.takeOverMs);
+}
+
 const stopping: readonly StoreClause[] = [
   {
     title: 'after the process of its holder was killed a session can be had again in time, with its last content that was acknowledged',
@@ -154,10 +189,7 @@ const stopping: readonly StoreClause[] = [
       await one.send(await bench.changed(one, id, { n: 'acknowledged' }), KEEP);
       await one.kill();
       const killedMs = bench.time.nowMs();
-      let last = 'nothing was found';
-      const had = async () => other.find(id, { waitMs: POLL_MS }).catch((error: unknown) => { last = describeError(error); });
-      const session = await bench.time.until(() => `the session can be had again (the last answer: ${last}), as the harness promises by takeOverMs`,
-        async () => await had() ?? undefined, bench.limits.takeOverMs);
+      const session = await hadAgain(bench, other, id);
       const tookMs = bench.time.nowMs() - killedMs;
       bench.proof.equal(session.attributes, new Map([['n', 'acknowledged']]), 'the content');
       // One poll of slack: the last attempt began within the time.
@@ -166,6 +198,19 @@ const stopping: readonly StoreClause[] = [
       await other.send({ ...session, attributes: new Map([['n', 'next']]) }, RELEASE);
       bench.proof.equal(await bench.content((await bench.two())[1], id), new Map([['n', 'next']]),
         'the content after the next send');
+    },
+  },
+  {
+    title: 'a process that is started again under the same instanceId has not the locks of the one that was killed, and keeps none of them from others',
+    async run(bench) {
+      const [one, other] = await bench.two();
+      const [id, old] = [await bench.added(one), await bench.added(one)];
+      await bench.found(one, id);
+      const session = await bench.changed(one, old, { n: 'of the former life' });
+      await one.kill();
+      const again = await bench.again(one);
+      await bench.proof.rejects(again.send(session, RELEASE), 'a send of what the former life had locked', FENCED);
+      bench.proof.equal((await hadAgain(bench, other, id)).attributes, new Map([['n', '0']]), 'what the other instance finds');
     },
   },
   {

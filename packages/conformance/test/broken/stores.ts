@@ -191,6 +191,40 @@ const brokenEnds: readonly StoreBreakage[] = [
     methods: (store) => ({ removeSession: (id) => store.removeSession(id, 'removed') }),
   },
   {
+    clause: 'remove of a session that goes on under another id is rejected by CLUSTER_MOVED, and it counts as moved from then on, too',
+    broken: 'a remove of what has moved resolves',
+    methods: (store, cluster) => ({
+      removeSession: (id, why) => (cluster.gone.get(id) === 'moved' ? Promise.resolve() : store.removeSession(id, why)),
+    }),
+  },
+  {
+    clause: 'remove of a session that goes on under another id is rejected by CLUSTER_MOVED, and it counts as moved from then on, too',
+    broken: 'a remove makes of what has moved what was removed',
+    methods: (store, cluster) => ({
+      async removeSession(id, why) {
+        if (cluster.gone.get(id) === 'moved') cluster.gone.set(id, why);
+        return store.removeSession(id, why);
+      },
+    }),
+  },
+  {
+    clause: 'remove as moved without the lock is refused and changes nothing, also after somebody else removed the session',
+    broken: 'anybody may move a session',
+    methods: (store, cluster) => ({
+      removeSession(id, why) {
+        if (why === 'moved') hold(cluster, id, store.instanceId);
+        return store.removeSession(id, why);
+      },
+    }),
+  },
+  {
+    clause: 'remove as moved without the lock is refused and changes nothing, also after somebody else removed the session',
+    broken: 'what was removed can be moved',
+    methods: (store, cluster) => ({
+      removeSession: (id, why) => (cluster.gone.get(id) === 'removed' ? Promise.resolve() : store.removeSession(id, why)),
+    }),
+  },
+  {
     clause: 'a session is there until its lifetime is over, and not long after it', broken: 'sessions live for ever',
     methods: (store) => ({ sendSession: (session, options) => store.sendSession({ ...session, lifetimeMs: Infinity }, options) }),
   },
@@ -252,6 +286,14 @@ const brokenEnds: readonly StoreBreakage[] = [
     broken: 'the lock of a dead instance stays', methods: () => ({ }),
   },
   {
+    clause: 'a process that is started again under the same instanceId has not the locks of the one that was killed, and keeps none of them from others',
+    broken: 'a lock belongs to a name', methods: () => ({ }),
+  },
+  {
+    clause: 'a process that is started again under the same instanceId has not the locks of the one that was killed, and keeps none of them from others',
+    broken: 'a lock lives as long as somebody of that name', methods: () => ({ }),
+  },
+  {
     clause: 'stop frees what the instance had locked, and leaves nothing that keeps its process alive', broken: 'stop frees nothing',
     methods: () => ({ stop: () => Promise.resolve() }),
   },
@@ -259,7 +301,18 @@ const brokenEnds: readonly StoreBreakage[] = [
 
 export const brokenStores: readonly StoreBreakage[] = [...brokenLocks, ...brokenContents, ...brokenEnds];
 
+const NOTICED_MS = 20;
+
 /** What a cluster does when the connection of an instance ends. */
-export const whenGone = (breakage: StoreBreakage | undefined, cluster: MemoryCluster, instanceId: string): void => {
-  if (breakage?.broken !== 'the lock of a dead instance stays') freeAll(cluster, instanceId);
-};
+export function whenGone(breakage: StoreBreakage | undefined, cluster: MemoryCluster, instanceId: string): void {
+  cluster.running.delete(instanceId);
+  const broken = breakage?.broken;
+  if (broken === 'the lock of a dead instance stays') return;
+  if (broken !== 'a lock belongs to a name' && broken !== 'a lock lives as long as somebody of that name') {
+    freeAll(cluster, instanceId);
+    return;
+  }
+  const former = broken === 'a lock belongs to a name' ? instanceId : `${instanceId}, dead`;
+  for (const kept of cluster.kept.values()) if (kept.holder === instanceId) kept.holder = former;
+  setTimeout(() => { if (!cluster.running.has(instanceId)) freeAll(cluster, former); }, NOTICED_MS);
+}

@@ -109,7 +109,13 @@ export class PlainTable implements SessionTable {
   async remove(key: string, grant: string | undefined, _base: Stamp | undefined, why: Gone): Promise<Removed> {
     if (grant !== undefined && this.#locked.get(key)?.claim.grant !== grant) return { kind: 'fenced' };
     this.#locked.delete(key);
-    await this.store.removeSession(key, why);
+    try {
+      await this.store.removeSession(key, why);
+    } catch (error) {
+      if (ClusterError.is(error, 'CLUSTER_MOVED')) return { kind: 'fenced', gone: 'moved' };
+      if (ClusterError.is(error, 'CLUSTER_FENCED')) return { kind: 'fenced' };
+      throw error;
+    }
     return { kind: 'removed' };
   }
 

@@ -51,7 +51,7 @@ export class Standalone {
     finding.then((gotten) => { if ('kind' in gotten) leave(); }, leave);
     const gotten = await finding;
     if ('kind' in gotten) {
-      if (gotten.gone === 'moved') throw new ClusterError('CLUSTER_MOVED', `session ${shortName(key)} goes on under another id`);
+      if (gotten.gone === 'moved') throw movedAway(key);
       return undefined;
     }
     return this.#snapshotOf(id, gotten);
@@ -83,21 +83,24 @@ export class Standalone {
 
   async remove(id: string, why: 'removed' | 'moved'): Promise<void> {
     const key = this.#keyOf(id);
+    const gotten = why === 'moved' ? await this.#found.get(key) : undefined;
+    const grant = gotten === undefined || 'kind' in gotten ? undefined : gotten.claim.grant;
+    if (why === 'moved' && grant === undefined) throw this.#fenced(key);
     const slot = this.#engine.slots.get(key);
-    const answer = await this.#engine.calls.remove(key, undefined, undefined, why, TOMBSTONE_MS);
+    const answer = await this.#engine.calls.remove(key, grant, undefined, why, TOMBSTONE_MS);
     if (answer.kind === 'removed' && answer.holder !== undefined && !this.#engine.lease.owns(answer.holder.incarnation)) {
       await this.#engine.revokes.confirm(key, answer.holder, STORE_TIMEOUT_MS);
     }
-    if (slot === undefined) return;
-    slot.forget();
-    if (this.#found.has(key)) this.#leave(slot);
-    else this.#engine.slots.settle(slot);
+    slot?.forget();
+    if (slot !== undefined && this.#found.has(key)) this.#leave(slot);
+    else if (slot !== undefined) this.#engine.slots.settle(slot);
+    if (answer.kind !== 'removed') throw answer.kind === 'fenced' && answer.gone === 'moved' ? movedAway(key) : this.#fenced(key);
   }
 
   async read(id: string): Promise<SessionSnapshot | undefined> {
     const record = await this.#engine.calls.read(this.#keyOf(id)).catch((error: unknown) => { throw unavailable(error); });
     if (record.kind === 'record') return { ...record, id, attributes: record.attributes ?? new Map<string, Encoded>() };
-    if (record.gone === 'moved') throw new ClusterError('CLUSTER_MOVED', `session ${shortName(this.#keyOf(id))} goes on under another id`);
+    if (record.gone === 'moved') throw movedAway(this.#keyOf(id));
     return undefined;
   }
 
@@ -143,9 +146,11 @@ export class Standalone {
   }
 
   #fenced(key: string, cause?: unknown): ClusterError {
-    return new ClusterError('CLUSTER_FENCED', `session ${shortName(key)} is not locked by this instance, or has ended; it was not stored; find it first`, { cause });
+    return new ClusterError('CLUSTER_FENCED', `session ${shortName(key)} is not locked by this instance, or has ended; nothing was changed; find it first`, { cause });
   }
 }
+
+const movedAway = (key: string) => new ClusterError('CLUSTER_MOVED', `session ${shortName(key)} goes on under another id`);
 
 function changeFrom(before: ReadonlyMap<string, Encoded>, after: ReadonlyMap<string, Encoded>): Change | undefined {
   const set = new Map([...after].filter(([name, encoded]) => !sameEncoded(before.get(name), encoded)));
