@@ -235,7 +235,7 @@ describe('passivation', () => {
       const slot = slots.open(key);
       slot.busy = false;
       const copy = copyOf({ grant: key, version: 1 }, new Map([['n', '1']]));
-      slot.held = { claim: { incarnation: 'a.0', grant: key }, copy, grants: [], createdMs: 0, touchedMs: 0, lifetimeMs: 1, fromPeer: false, suspect: false };
+      slot.held = { claim: { incarnation: 'a.0', grant: key }, copy, formerGrants: [], createdMs: 0, touchedMs: 0, lifetimeMs: 1, fromPeer: false, suspect: false };
       slots.settle(slot);
       return slot;
     };

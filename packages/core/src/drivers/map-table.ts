@@ -97,8 +97,10 @@ export class MapTable implements SessionTable {
     return gone;
   }
 
-  beat(incarnation: string, n: number, leaseMs: number): Promise<{ readonly generation: string } | 'lapsed'> {
-    return this.#leases.beat(incarnation, n, leaseMs);
+  async beat(incarnation: string, n: number, leaseMs: number): Promise<{ readonly generation: string } | 'lapsed'> {
+    const answer = await this.#leases.beat(incarnation, n, leaseMs);
+    if (answer === 'lapsed') this.#seen.clear();
+    return answer;
   }
 
   lapse(incarnation: string, quietMs: number): Promise<number> {

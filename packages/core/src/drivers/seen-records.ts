@@ -13,9 +13,9 @@ export interface Seen<S> {
   readonly bytes: number;
 }
 
-// As many as an instance holds by default: the commit of a held session is one call as long as its record is here.
-const MAX_KEYS = 100_000;
-const MAX_BYTES = 64 * 1024 * 1024;
+// Bounds for what is left behind: a session that is held no more is deleted here where this instance learns of it.
+const MAX_KEYS = 1_000_000;
+const MAX_BYTES = 256 * 1024 * 1024;
 
 interface Entry extends Linked<Entry> {
   readonly key: string;

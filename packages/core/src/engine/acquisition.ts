@@ -3,7 +3,7 @@ import { ClusterError } from '../errors.js';
 import { shortName } from '../session-id.js';
 import type { Engine } from './engine.js';
 import { encodeSignal, instanceOf } from './messages.js';
-import { copyOf, pause, type Copy, type Held, type Slot } from './ownership.js';
+import { copyOf, NO_FORMER_GRANTS, pause, type Copy, type Held, type Slot } from './ownership.js';
 import type { Patience } from './patience.js';
 import { refused } from './store-calls.js';
 import { locked } from './waiting.js';
@@ -169,7 +169,7 @@ export class Acquisition {
     const now = this.engine.now();
     const copy = record.attributes === undefined && have !== undefined ? have : copyOf(record.stamp, record.attributes ?? new Map<string, Encoded>());
     slot.held = {
-      claim, copy, grants: [copy.stamp.grant], fromPeer, suspect: false, lifetimeMs: record.lifetimeMs,
+      claim, copy, formerGrants: NO_FORMER_GRANTS, fromPeer, suspect: false, lifetimeMs: record.lifetimeMs,
       createdMs: now - record.ageMs, touchedMs: now - record.idleMs,
     };
     slot.standby = undefined;

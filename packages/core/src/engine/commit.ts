@@ -130,7 +130,8 @@ export class Commit {
         const { stamp } = answer.record;
         if (base !== undefined && sameStamp(stamp, { grant: before.grant, version: base.version + 1 })) return 'done';
         // Older, and its own: nobody has written since the store rolled back.
-        if (sameStamp(stamp, mine) || (stamp.version < mine.version && held.grants.includes(stamp.grant))) return stamp;
+        const isOlder = stamp.version < mine.version && (stamp.grant === mine.grant || held.formerGrants.includes(stamp.grant));
+        if (isOlder || sameStamp(stamp, mine)) return stamp;
         slot.forget();
         engine.acquisition.hold(slot, claim, answer.record, false);
         return 'unknown';
@@ -149,8 +150,9 @@ export class Commit {
   }
 
   #took(slot: Slot, held: Held, stamp: Stamp, content: ReadonlyMap<string, Encoded>, lifetimeMs: number): void {
+    const before = held.copy.stamp.grant;
+    if (before !== stamp.grant && !held.formerGrants.includes(before)) held.formerGrants = [...held.formerGrants, before];
     held.copy = copyOf(stamp, content);
-    if (!held.grants.includes(stamp.grant)) held.grants.push(stamp.grant);
     // It would bring back a longer lifetime than what was committed.
     this.engine.touches.drop(slot.key);
     held.touchedMs = this.engine.now();

@@ -18,8 +18,8 @@ export interface Held {
   /** Changes when an unknown outcome is resolved by a new grant. */
   claim: Claim;
   copy: Copy;
-  /** Grants of the stamps that the content has had while it was held here, few: a rolled-back store that shows one has an older state of it. */
-  readonly grants: string[];
+  /** Grants of the stamps that the content had before, while it was held here; few. A rolled-back store that shows one has an older state of it. */
+  formerGrants: readonly string[];
   /** All times by the monotonic clock of this instance. */
   readonly createdMs: number;
   touchedMs: number;
@@ -113,6 +113,9 @@ export class Slot {
     this.standby = undefined;
   }
 }
+
+/** Of a session that has just been acquired or made. */
+export const NO_FORMER_GRANTS: readonly string[] = [];
 
 export const copyOf = (stamp: Stamp, attributes: ReadonlyMap<string, Encoded>): Copy => {
   let bytes = 0;

@@ -3,7 +3,7 @@ import { ClusterError } from '../errors.js';
 import { sizeOf } from '../session.js';
 import { shortName } from '../session-id.js';
 import type { Engine } from './engine.js';
-import { copyOf, pause, type Held, type Slot } from './ownership.js';
+import { copyOf, NO_FORMER_GRANTS, pause, type Held, type Slot } from './ownership.js';
 import { refused, retryInMs } from './store-calls.js';
 
 export const TOMBSTONE_MS = 60_000;
@@ -42,7 +42,7 @@ export class Records {
       throw error;
     }
     const now = engine.now();
-    const held: Held = { claim, copy: copyOf({ grant: claim.grant, version: 1 }, attributes), grants: [claim.grant], createdMs: now, touchedMs: now, lifetimeMs, fromPeer: false, suspect: false };
+    const held: Held = { claim, copy: copyOf({ grant: claim.grant, version: 1 }, attributes), formerGrants: NO_FORMER_GRANTS, createdMs: now, touchedMs: now, lifetimeMs, fromPeer: false, suspect: false };
     slot.claim = undefined;
     slot.held = held;
     if (then === 'release' || claim.incarnation !== engine.lease.incarnation) slot.letGo();
