@@ -1,11 +1,13 @@
+import { Report } from '../report.js';
 import { Servers } from '../servers.js';
 
 const INCREMENTS = 10_000;
 const CLIENTS = 16;
 
 /** Many POSTs at once that increment one session's counter, alternating between two processes; true if none is lost. */
-export async function contended([count = String(INCREMENTS)]: readonly string[]): Promise<boolean> {
+export async function contended([count = String(INCREMENTS)]: readonly string[], writes: boolean): Promise<boolean> {
   const total = Number(count);
+  const report = new Report('contended', `one round of ${total.toLocaleString('en')} increments of one session's counter by POST; ${CLIENTS} clients, alternating between two processes, filesystem store`);
   const servers = await Servers.start(2);
   try {
     const { cookie } = await servers.ask(0, 'POST', '/');
@@ -24,9 +26,11 @@ export async function contended([count = String(INCREMENTS)]: readonly string[])
     const { body } = await servers.ask(0, 'GET', '/', cookie);
     // The first POST made the session and counted as well.
     const found = Number(body) - 1;
-    console.log(`contended increments by POST, two processes, filesystem store, ${CLIENTS} clients`);
-    console.log(`sent ${sent}, acknowledged ${acknowledged}, refused ${JSON.stringify(Object.fromEntries(refused))}, found ${found}, lost ${acknowledged - found}`);
-    console.log(`${(tookMs / 1000).toFixed(1)} s, ${Math.round(total / tookMs * 1000)} per second`);
+    const refusals = [...refused].map(([status, times]) => `${times} × ${status}`).join(', ');
+    report.table(['sent', 'acknowledged', 'refused', 'found in the session', 'lost', 'seconds', 'per second'], [[
+      sent, acknowledged, refusals === '' ? 'none' : refusals, found, acknowledged - found, (tookMs / 1000).toFixed(1), Math.round(total / tookMs * 1000),
+    ].map(String)]);
+    if (writes) report.write();
     return acknowledged === total && found === acknowledged;
   } finally {
     await servers.stop();

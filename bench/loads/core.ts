@@ -1,75 +1,77 @@
 import { Child } from '../child.js';
 import type { Question as HeapQuestion } from '../core/heap-process.js';
 import type { Question as ScaleQuestion } from '../core/scale-process.js';
-import { uses } from '../core/turns.js';
+import { uses, type Use } from '../core/turns.js';
 import { median, Report, spread } from '../report.js';
 
 const ROUNDS = 9;
 const WARM = 3;
 const TURNS = 10_000;
+const SCALE_TURNS = 4_000;
 const SIZES = [1_000, 10_000, 100_000, 1_000_000];
+const WORKING_SET = 1_000;
 const SESSIONS = 100_000;
 const ALLOCATING = 5_000;
 const affinities = [['held', 'keep'], ['released', 'release']] as const;
 
 const file = (name: string) => new URL(`../core/${name}-process.ts`, import.meta.url);
 
-/** µs of CPU per turn, by place and use. */
+interface Row { readonly name: string; readonly place: string; readonly use: Use; readonly among?: number }
+
+const ROWS: readonly Row[] = uses.flatMap((use) => affinities.map(([place]) => ({ name: `${place}, ${use}`, place, use })));
+const IN_SET: readonly Row[] = affinities.map(([place]) => ({ name: `${place}, ${uses[0]}, working set`, place, use: uses[0], among: WORKING_SET }));
+
+/** µs of CPU per turn, by row. */
 type Taken = Map<string, number[]>;
 
-async function scales(text: number): Promise<ReadonlyMap<string, Child>> {
-  const started = affinities.map(async ([place, affinity]) => [place, await Child.start(file('scale'), [affinity, String(text)], ['--max-old-space-size=6144'])] as const);
+async function start(...args: readonly number[]): Promise<ReadonlyMap<string, Child>> {
+  const started = affinities.map(async ([place, affinity]) => [place, await Child.start(file('scale'), [affinity, ...args.map(String)], ['--max-old-space-size=6144'])] as const);
   return new Map(await Promise.all(started));
 }
 
-const ask = <T>(child: Child, question: ScaleQuestion) => child.ask<T>(question);
+const ask = <T>(child: Child | undefined, question: ScaleQuestion) => child?.ask<T>(question) ?? Promise.reject(new Error('expected a process'));
 
-/** At one size: rounds of each use, in both places by turns. */
-async function measure(children: ReadonlyMap<string, Child>, sessions: number, rounds: number): Promise<Taken> {
+/** At one size: rounds of every row. */
+async function measure(children: ReadonlyMap<string, Child>, sessions: number, rows: readonly Row[], turns: number, rounds: number): Promise<Taken> {
   const held = await Promise.all([...children.values()].map((child) => ask<number>(child, { grow: sessions })));
   if (held[0] !== sessions || held[1] !== 0) throw new Error(`expected ${sessions} held sessions in one place and none in the other, found ${held.join(' and ')}`);
-  const taken: Taken = new Map();
+  const taken: Taken = new Map(rows.map(({ name }) => [name, []]));
   for (let round = -WARM; round < rounds; round += 1) {
-    for (const use of uses) {
-      for (const [place, child] of children) {
-        const us = await ask<number>(child, { use, turns: TURNS });
-        const name = `${place}, ${use}`;
-        if (round >= 0) taken.set(name, [...taken.get(name) ?? [], us]);
-      }
+    for (const { name, place, use, among } of rows) {
+      const us = await ask<number>(children.get(place), { use, turns, ...(among === undefined ? {} : { among }) });
+      if (round >= 0) taken.get(name)?.push(us);
     }
   }
   return taken;
 }
 
 async function stop(children: ReadonlyMap<string, Child>): Promise<void> {
-  for (const child of children.values()) {
+  await Promise.all([...children.values()].map(async (child) => {
     const [written, found] = await ask<[number, number]>(child, 'check');
     if (written !== found) throw new Error(`${written} writes were acknowledged, found ${found}`);
     await child.stop();
-  }
+  }));
 }
 
 async function turns(report: Report, rounds: number): Promise<void> {
-  const children = await scales(900);
-  const taken = await measure(children, 1_000, rounds);
+  const children = await start(900);
+  const taken = await measure(children, WORKING_SET, ROWS, TURNS, rounds);
   await stop(children);
-  const most = 'held, find + send, unchanged';
+  const [first] = ROWS;
   report.table(['1,000 sessions of 1 KB, memory store', 'µs per turn', 'spread', 'bound'], [...taken].map(([name, us]) => [
-    name, median(us).toFixed(1), spread(us), name === most ? report.bound(median(us), 3) : '',
+    name, median(us).toFixed(1), spread(us), name === first?.name ? report.bound(median(us), 3) : '',
   ]));
 }
 
 async function scale(report: Report, rounds: number): Promise<void> {
-  const children = await scales(0);
-  const bySize: [number, Taken][] = [];
-  for (const size of SIZES) bySize.push([size, await measure(children, size, rounds)]);
+  const children = await start(0, Math.max(...SIZES));
+  const bySize: Taken[] = [];
+  const rows = [...ROWS, ...IN_SET];
+  for (const size of SIZES) bySize.push(await measure(children, size, rows, SCALE_TURNS, rounds));
   await stop(children);
-  const names = [...bySize[0]?.[1].keys() ?? []];
-  report.table(['µs per turn by number of sessions', ...SIZES.map((size) => size.toLocaleString('en'))], names.map((name) => [
-    name, ...bySize.map(([, taken]) => median(taken.get(name) ?? []).toFixed(1)),
+  report.table(["small sessions, the store's records outside of the heap", ...SIZES.map((size) => size.toLocaleString('en'))], rows.map(({ name }) => [
+    `${name}, µs`, ...bySize.map((taken) => median(taken.get(name) ?? []).toFixed(1)),
   ]));
-  const spreads = bySize.flatMap(([, taken]) => [...taken.values()]).map((us) => Math.max(...us) / median(us));
-  report.line(`Small sessions, drawn at random. No round took more than ${Math.max(...spreads).toFixed(1)} times the median of its place in the table.`);
 }
 
 async function heap(report: Report): Promise<void> {
@@ -94,7 +96,7 @@ async function heap(report: Report): Promise<void> {
 
 /** In one process: CPU time of find + send on the memory store, its growth with the number of sessions, and what stays on the heap. */
 export async function core([count = String(ROUNDS)]: readonly string[], writes: boolean): Promise<boolean> {
-  const report = new Report('core', `${count} interleaved rounds of ${TURNS} turns per row after ${WARM} to warm up, CPU time of the process; held: affinity 'keep', released: 'release'`);
+  const report = new Report('core', `${count} interleaved rounds of ${TURNS.toLocaleString('en')} turns per row (second table: ${SCALE_TURNS.toLocaleString('en')}) after ${WARM} to warm up, CPU time of the process; held: affinity 'keep', released: 'release'`);
   await turns(report, Number(count));
   await scale(report, Number(count));
   await heap(report);
