@@ -36,4 +36,12 @@ describe('every clause of a session table catches a table that breaks it', () =>
     // Not by class: the kit's errors are of another realm than this test's.
     expect(outcomes).toEqual([{ title: clause, error: expect.objectContaining({ message: expect.any(String) }) }]);
   });
+
+  it('a timer that goes on is caught also when somebody else\'s ends meanwhile', async () => {
+    const clause = 'stop leaves no timer that keeps the process alive';
+    const goesOn = brokenLifeCycles.find((breakage) => breakage.clause === clause);
+    setTimeout(() => undefined, 100);
+    const [outcome] = await kitOver(goesOn).run((title) => title === clause);
+    expect(outcome?.error).toMatchObject({ message: expect.stringContaining('1 of the driver\'s timers') });
+  });
 });
