@@ -1,24 +1,26 @@
 import { afterAll, beforeAll, describe, it } from '@jest/globals';
 import { testProcesses } from '../src/index.js';
 import type { Runner } from '../src/clause.js';
+import { host } from './served/host.js';
 import { MapHost } from './served/map-host.js';
+import type { SmallServer } from './served/server.js';
 
 const execArgv = ['--conditions=@cluster/source', '--import', new URL('../../../scripts/ts-register.mjs', import.meta.url).href];
 
-/** Those that a store on a disk is held to as well take their time there. */
-const notAtEachStep: Runner = {
+/** Registers the clauses that match; all of them are tried over a disk, by the filesystem store. */
+const only = (wanted: RegExp): Runner => ({
   describe,
-  it: (title, body, timeoutMs) => { if (!/^SIGKILL at|^every clause/.test(title)) it(title, body, timeoutMs); },
-};
+  it: (title, body, timeoutMs) => { if (wanted.test(title)) it(title, body, timeoutMs); },
+});
 const sleep = (ms: number) => new Promise<void>((resolve) => { setTimeout(resolve, ms); });
 
 describe('a session map behind a server', () => {
-  const host = new MapHost();
-  const { server } = host;
+  const mapHost = new MapHost();
+  const { server } = mapHost;
   let rollBack = (): void => undefined;
   beforeAll(() => server.open());
   afterAll(() => { server.close(); });
-  testProcesses(notAtEachStep, {
+  testProcesses(only(/^(?!SIGKILL at|every clause)/), {
     module: new URL('./served/served-map.ts', import.meta.url), execArgv,
     server: { address: () => ({ host: '127.0.0.1', port: server.port }), config: (address) => ({ ...address }) },
     faults: [
@@ -27,12 +29,23 @@ describe('a session map behind a server', () => {
       {
         title: 'the server comes back as it was a moment ago', mayLose: true,
         begin: async () => {
-          rollBack = host.saved();
+          rollBack = mapHost.saved();
           await sleep(300);
           server.close();
         },
         end: () => { rollBack(); return server.open(); },
       },
     ],
+  });
+});
+
+describe('a store with locks of its own, which end with the connection of their instance', () => {
+  let server: SmallServer;
+  beforeAll(async () => { server = await host(); });
+  afterAll(() => { server.close(); });
+  testProcesses(only(/^(while nothing|what a killed|a network|instances)/), {
+    module: new URL('./served/served-store.ts', import.meta.url), execArgv,
+    server: { address: () => ({ host: '127.0.0.1', port: server.port }), config: (address) => ({ ...address }) },
+    takeOverMs: 1_500, silentTakeOverMs: Infinity,
   });
 });
