@@ -14,6 +14,8 @@ class Shared {
 class HandWritten implements ClusterStore {
   calls: string[] = [];
   fail: ((call: string) => Promise<void> | undefined) | undefined;
+  /** What becomes of the answer to a call that was done. */
+  answer: ((call: string) => Promise<void> | undefined) | undefined;
   isStopped = false;
 
   constructor(readonly instanceId: string, private readonly shared: Shared) {}
@@ -39,6 +41,7 @@ class HandWritten implements ClusterStore {
     const row = this.shared.rows.get(session.id);
     if (isNew ? row !== undefined : row?.holder !== this.instanceId) throw new ClusterError('CLUSTER_FENCED', 'not yours');
     this.shared.rows.set(session.id, { snapshot: session, holder: keep ? this.instanceId : undefined });
+    await this.answer?.(keep ? 'send keep' : 'send');
   }
 
   async removeSession(id: string, why: 'removed' | 'moved'): Promise<void> {
@@ -47,6 +50,7 @@ class HandWritten implements ClusterStore {
     if (why === 'moved' && this.shared.rows.get(id)?.holder !== this.instanceId) throw new ClusterError('CLUSTER_FENCED', 'not yours');
     this.shared.rows.delete(id);
     if (why === 'moved') this.shared.moved.add(id);
+    await this.answer?.(`remove ${why}`);
   }
 
   receiveSession(): void { return undefined; }
@@ -211,6 +215,21 @@ describe('a hand-written store', () => {
     expect(await within(10, a.findSession(id))).toBe(undefined);
   });
 
+  it.each([
+    ['lost', () => Promise.reject(new Error('connection lost'))],
+    ['late', () => new Promise<void>((resolve) => { clock.timer(resolve, 700); })],
+  ])('whose answer to a move is %s leaves the outcome unknown', async (_fate, answer) => {
+    const shared = new Shared();
+    const store = new HandWritten('a', shared);
+    const manager = make(store);
+    const id = await created(manager);
+    const session = await found(within(10, manager.findSession(id)));
+    store.answer = (call) => (call === 'remove moved' ? answer() : undefined);
+    await expect(within(3_000, manager.changeSessionId(session))).rejects.toMatchObject({ code: 'CLUSTER_UNKNOWN_OUTCOME' });
+    store.answer = undefined;
+    await expect(within(10, manager.findSession(id))).rejects.toMatchObject({ code: 'CLUSTER_MOVED' });
+  });
+
   it('whose find answers after its request gave up gets the lock back', async () => {
     const shared = new Shared();
     const store = new HandWritten('a', shared);
@@ -223,6 +242,26 @@ describe('a hand-written store', () => {
     answer();
     await clock.advance(10);
     await within(300, b.update(id, increment));
+  });
+
+  it('that keeps its lock for a request that has gone by then, and says so late, has it freed', async () => {
+    const shared = new Shared();
+    const store = new HandWritten('a', shared);
+    const [a, b] = [make(store), make(new HandWritten('b', shared))];
+    const id = await created(a);
+    const session = await found(within(10, a.findSession(id)));
+    increment(session);
+    const waiting = a.findSession(id, { waitMs: 300 });
+    await clock.advance(0);
+    store.answer = (call) => (call === 'send keep' ? new Promise((resolve) => { clock.timer(resolve, 700); }) : undefined);
+    const sent = a.sendSession(session);
+    await expect(within(400, waiting)).rejects.toMatchObject({ code: 'CLUSTER_LOCKED' });
+    await expect(within(300, sent)).rejects.toMatchObject({ code: 'CLUSTER_UNKNOWN_OUTCOME' });
+    expect(store.calls).toContain('send keep');
+    store.answer = undefined;
+    await clock.advance(300);
+    await within(1_000, b.update(id, increment));
+    expect([...shared.rows.values()][0]?.snapshot.attributes.get('n')).toBe('2');
   });
 
   it('hears of touches where it wants to', async () => {

@@ -6,6 +6,7 @@ import { unavailable } from './acquisition.js';
 import { applied } from './conflict.js';
 import type { Engine } from './engine.js';
 import { copyOf, pause, type Held, type Slot } from './ownership.js';
+import { isPlainTable } from './plain-table.js';
 import { refused, retryInMs, RETRY_MS } from './store-calls.js';
 
 /** What a re-grant showed of a commit: it is there; it is not, and the record has this earlier stamp of the content; or neither is certain. */
@@ -63,6 +64,7 @@ export class Commit {
       }
     } catch {
       // Nothing was to be stored. Whether the lock is free will show: under a grant that nobody knows it is an orphan.
+      this.#giveUp(slot, held);
       if (slot.held === held) slot.letGo();
     }
   }
@@ -143,7 +145,14 @@ export class Commit {
     return this.#lost(slot, held);
   }
 
+  /** Over a store written by hand nobody asks for orphans. */
+  #giveUp(slot: Slot, held: Held): void {
+    const { table } = this.engine.calls;
+    if (isPlainTable(table)) table.giveUp(slot.key, held.claim.grant);
+  }
+
   #lost(slot: Slot, held: Held): 'unknown' {
+    this.#giveUp(slot, held);
     slot.claim = undefined;
     if (slot.held === held) slot.forget();
     return 'unknown';

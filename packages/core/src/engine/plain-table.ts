@@ -26,6 +26,8 @@ export class PlainTable implements SessionTable {
   readonly #locked = new Map<string, Locked>();
   /** Finds that the store has not answered, by key, and the grant for which the session is wanted now. */
   readonly #finds = new Map<string, { count: number; wanted: string | undefined }>();
+  /** Grants under which a session is being sent, to stay locked. */
+  readonly #keeping = new Set<string>();
   readonly #releasing = new Map<string, Promise<void>>();
 
   constructor(private readonly store: ClusterStore, private readonly manager: Manager) {}
@@ -68,6 +70,7 @@ export class PlainTable implements SessionTable {
 
   /** The request that asked under this grant waits no more; should the store lock the session for it after all, it is given back. */
   giveUp(key: string, grant: string): void {
+    this.#keeping.delete(grant);
     const finds = this.#finds.get(key);
     if (finds?.wanted === grant) finds.wanted = undefined;
     const locked = this.#locked.get(key);
@@ -100,9 +103,15 @@ export class PlainTable implements SessionTable {
     const version = change === undefined ? locked.version : locked.version + 1;
     // Whatever becomes of it, what was locked is no longer known to be.
     this.#locked.delete(key);
-    const sent = await this.#send(snapshot, then === 'keep', false);
+    if (then === 'keep') this.#keeping.add(grant);
+    const sent = await this.#send(snapshot, then === 'keep', false).catch((error: unknown) => {
+      this.#keeping.delete(grant);
+      throw error;
+    });
+    const isWanted = this.#keeping.delete(grant);
     if (sent === 'fenced') return { kind: 'fenced' };
-    if (then === 'keep') this.#locked.set(key, { claim: locked.claim, version, snapshot });
+    if (isWanted) this.#locked.set(key, { claim: locked.claim, version, snapshot });
+    else if (then === 'keep') this.#release(key, snapshot);
     return { kind: 'done', version };
   }
 
