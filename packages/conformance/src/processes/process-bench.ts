@@ -13,6 +13,7 @@ import { Turn } from './turn.js';
 const CALL_SLACK_MS = 1_500;
 /** A waiter polls every 250 ms at most; then some calls to the store; and a machine with too much to do. */
 const TAKE_OVER_SLACK_MS = 1_000;
+const LEAST_CHANGES = 20;
 const ASK_AGAIN_MS = 25;
 const AGAIN_MS = 50;
 
@@ -62,6 +63,8 @@ export class ProcessBench {
       await this.#settled(load);
     }
     await this.check();
+    const { changed } = this.recorder.counts;
+    this.proof.ok(changed >= LEAST_CHANGES, `at least ${LEAST_CHANGES} changes were acknowledged, else the history proves little; there were ${changed}`);
   }
 
   /** Clients send requests while `work` goes on, which may lose what was acknowledged; then the history begins anew. */
@@ -110,7 +113,7 @@ export class ProcessBench {
     if (known.isOver) return false;
     const turn = await this.had(life, known, this.#boundMs);
     if (turn === undefined) {
-      if (!hasEnded(known)) this.recorder.violation(`${known.name} cannot be had on ${life.instanceId}; ${[...this.recorder.said].at(-1) ?? ''}`);
+      if (!hasEnded(known)) this.recorder.violation(`${known.name} cannot be had on ${life.instanceId}; ${[...this.recorder.said].at(-1) ?? ''}${this.recorder.historyOf(known.name)}`);
       return false;
     }
     await turn.send(turn.change('a'));

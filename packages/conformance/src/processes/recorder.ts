@@ -93,6 +93,11 @@ export class Recorder {
     if (ms > this.boundMs) this.violation(`${what} took ${Math.round(ms)} ms, its bound is ${this.boundMs}`);
   }
 
+  /** As text behind what is wrong with a session. */
+  historyOf(name: string): string {
+    return `\nThe history of ${name}:\n${historyLines(this.#operations.filter(({ key }) => key === name))}`;
+  }
+
   /** Of one version of a session at most one change may be accepted. */
   accepted({ key, version, grant }: Accepted): void {
     if (this.#isClosed) return;
@@ -110,7 +115,7 @@ export class Recorder {
       const own = this.#operations.filter(({ key }) => key === name);
       const [violation] = checkHistory(own, { initial: this.#initial.get(name) ?? null }).violations;
       if (violation === undefined) continue;
-      faults.unshift(`${violation.message}\nThe history of ${name}:\n${historyLines(own)}`);
+      faults.unshift(`${violation.message}${this.historyOf(name)}`);
       // The search for what does not exist takes long, and more faults are mostly more of the same.
       if ((shown += 1) === MOST_SHOWN) break;
     }
