@@ -1,6 +1,5 @@
 import type { StoreCapabilities } from '@cluster/core';
 import type { Beginning } from './messages.js';
-import type { Accepted } from './watched-store.js';
 
 /** What a request can see and write: numbers by name; null: not there. */
 export type Content = Readonly<Record<string, number | null>>;
@@ -30,7 +29,7 @@ export interface FoundSession { readonly handle: number; readonly content: Conte
 export type DeadlyMethod = 'find' | 'send' | 'changeId' | 'remove';
 export interface Survived { readonly steps: number; readonly value: unknown }
 
-/** What a process with an instance in it can be asked for. */
+/** What a process with an instance in it can be asked for; by itself it tells of each change that its store accepted. */
 export interface InstanceCalls {
   /** Starts the manager; resolves to what the driver of its store declares, undefined for a store written by hand. */
   begin(beginning: InstanceBeginning): Promise<StoreCapabilities | undefined>;
@@ -49,8 +48,3 @@ export interface InstanceCalls {
   dying(atStep: number, method: DeadlyMethod, args: readonly unknown[]): Promise<Survived>;
   stop(): Promise<void>;
 }
-
-/** What an instance says by itself. */
-export type InstanceNotice =
-  | { readonly kind: 'accepted'; readonly change: Accepted }
-  | { readonly kind: 'lapsed' };

@@ -1,6 +1,6 @@
 import { DistributedManager, type Manager, type Session } from '@cluster/core';
 import { createStore } from './create-store.js';
-import { NAMES, type Content, type InstanceBeginning, type InstanceCalls, type InstanceNotice } from './instance-calls.js';
+import { NAMES, type Content, type InstanceBeginning, type InstanceCalls } from './instance-calls.js';
 import { notify, serve } from './serve.js';
 import { dyingAt, step } from './steps.js';
 import { watched } from './watched-store.js';
@@ -12,8 +12,6 @@ const sessions = new Map<number, { readonly session: Session; readonly label: st
 /** By label: what became of a snapshot request's change. */
 const conflicts = new Map<string, 'merged' | 'dropped'>();
 let handles = 0;
-
-const say = (notice: InstanceNotice): void => { notify(notice); };
 
 function manager(): Manager {
   if (running === undefined) throw new Error('the instance has not been started');
@@ -42,10 +40,9 @@ function apply(change: Content, session: Session): void {
 
 const calls: InstanceCalls = {
   async begin(beginning: InstanceBeginning) {
-    const { store, capabilities } = watched(await createStore(beginning, step), (change) => { say({ kind: 'accepted', change }); });
+    const { store, capabilities } = watched(await createStore(beginning, step), notify);
     const { context, settings, affinity } = beginning;
     running = new DistributedManager(store, { context, affinity, ...settings });
-    running.on('lapsed', () => { say({ kind: 'lapsed' }); });
     running.on('conflict', ({ label, outcome }) => { if (label !== undefined && outcome !== 'refused') conflicts.set(label, outcome); });
     await running.start();
     return capabilities;

@@ -1,15 +1,13 @@
 import { performance } from 'node:perf_hooks';
 import type { StoreCapabilities } from '@cluster/core';
 import { Child } from './child.js';
-import type { InstanceBeginning, InstanceCalls, InstanceNotice } from './instance-calls.js';
+import type { InstanceBeginning, InstanceCalls } from './instance-calls.js';
 import type { TcpProxy } from './tcp-proxy.js';
 import type { Accepted } from './watched-store.js';
 
 /** One process of an instance, from its start to its end. */
 export class Life {
   capabilities: StoreCapabilities | undefined;
-  /** How often it lost its lease. */
-  lapses = 0;
   /** It is being stopped, and takes no more requests. */
   isLeaving = false;
   readonly #child: Child;
@@ -20,9 +18,7 @@ export class Life {
     readonly instanceId: string, execArgv: readonly string[], readonly proxy: TcpProxy | undefined, accepted: (change: Accepted) => void,
   ) {
     this.#child = new Child('instance', instanceId, execArgv, (notice) => {
-      const said = notice as InstanceNotice; // what instance.ts says
-      if (said.kind === 'accepted') accepted(said.change);
-      else this.lapses += 1;
+      accepted(notice as Accepted); // what instance.ts says
     });
   }
 
