@@ -85,6 +85,85 @@ describe('requests that share a session', () => {
     await cluster.within(100, a.manager.sendSession(await cluster.within(100, last)));
   });
 
+  describe.each([["onLocked 'error'", 'error'], ["an onLocked that answers 'error'", () => 'error']] as const)('under %s', (_, onLocked) => {
+    const options = { onLocked, affinity: 'release' } as const;
+
+    it('do not refuse each other while the first one gets the session', async () => {
+      const a = await cluster.add('a', options);
+      const id = await cluster.session(a);
+      const sessions = await cluster.within(100, Promise.all([1, 2, 3, 4].map(() => shared(a, id))));
+      expect(a.table.took()).toBe('acquire');
+      for (const session of sessions) increment(session);
+      await cluster.within(100, Promise.all(sessions.map((session) => a.manager.sendSession(session))));
+      expect(await cluster.stored(id)).toEqual({ n: 4 });
+    });
+
+    it('do not refuse each other while the last one gives it back', async () => {
+      const a = await cluster.add('a', options);
+      const id = await cluster.session(a);
+      const last = await cluster.within(100, shared(a, id));
+      increment(last);
+      const gate = new Gate();
+      a.table.next('commit', gate.fate);
+      const sent = a.manager.sendSession(last);
+      await cluster.clock.advance(1);
+      const next = Promise.all([shared(a, id), shared(a, id)]);
+      await cluster.clock.advance(1);
+      gate.open();
+      await cluster.within(100, sent);
+      for (const session of await cluster.within(100, next)) {
+        increment(session);
+        await cluster.within(100, a.manager.sendSession(session));
+      }
+      expect(await cluster.stored(id)).toEqual({ n: 3 });
+    });
+
+    it('are refused one by one where another instance has the session, and by a request that has it alone', async () => {
+      const [a, b] = [await cluster.add('a', options), await cluster.add('b', options)];
+      const id = await cluster.session(a);
+      const alone = await cluster.within(100, found(a.manager.findSession(id)));
+      const there = [1, 2, 3].map(() => cluster.failure(200, shared(b, id)));
+      for (const error of await Promise.all(there)) expect(error).toMatchObject({ code: 'CLUSTER_LOCKED', holder: { instanceId: 'a' } });
+      expect(await cluster.failure(0, shared(a, id))).toMatchObject({ code: 'CLUSTER_LOCKED', holder: { isHere: true } });
+      await a.manager.sendSession(alone);
+    });
+
+    it('go on where the first one fails, and refuse one that wants the session alone', async () => {
+      const a = await cluster.add('a', options);
+      const id = await cluster.session(a);
+      const gate = new Gate();
+      a.table.next('acquire', (run) => gate.fate(() => refusedByStore(run)));
+      const failing = cluster.failure(100, shared(a, id));
+      const next = Promise.all([shared(a, id), shared(a, id)]);
+      const alone = cluster.failure(100, a.manager.findSession(id));
+      await cluster.clock.advance(1);
+      gate.open();
+      expect([(await failing).code, (await alone).code]).toEqual(['CLUSTER_UNAVAILABLE', 'CLUSTER_LOCKED']);
+      for (const session of await cluster.within(100, next)) await a.manager.sendSession(session);
+    });
+
+    it('wait for each other no longer than for the store', async () => {
+      const a = await cluster.add('a', { ...options, storeTimeoutMs: 500 });
+      const id = await cluster.session(a);
+      a.table.always('acquire', hangs);
+      const failures = Promise.all([1, 2].map(() => shared(a, id).catch((error: unknown) => error)));
+      expect((await cluster.within(1_100, failures)).every((error) => error instanceof Error)).toBe(true);
+      a.table.behave();
+    });
+  });
+
+  it('wait behind another instance that has waited longer, and are refused there', async () => {
+    const [a, b] = [await cluster.add('a', { onLocked: 'error' }), await cluster.add('b', { onLocked: 'wait' })];
+    const id = await cluster.session(a);
+    const alone = await cluster.within(100, found(a.manager.findSession(id)));
+    const other = b.manager.findSession(id);
+    await cluster.clock.advance(100);
+    await a.manager.sendSession(alone);
+    const error = await cluster.failure(300, shared(a, id));
+    expect(error).toMatchObject({ code: 'CLUSTER_LOCKED', holder: { instanceId: 'b' } });
+    await b.manager.sendSession(await cluster.within(100, found(other)));
+  });
+
   it('leave the slot although one gives up its place while it waits', async () => {
     const a = await cluster.add('a');
     const id = await cluster.session(a);

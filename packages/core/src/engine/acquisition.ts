@@ -15,8 +15,8 @@ export interface Asking {
   readonly deadlineMs: number;
   readonly signal?: AbortSignal | undefined;
   readonly label?: string | undefined;
-  /** It can use the session together with others of its kind. */
-  readonly isShared?: boolean;
+  /** `shared`: it can use the session together with others of its kind. `nobody`: no request waits for it. */
+  readonly kind: 'request' | 'shared' | 'nobody';
   /** What it does about a lock; without it waits until the deadline. */
   readonly patience?: Patience;
 }
@@ -117,17 +117,19 @@ export class Acquisition {
         continue;
       }
       past.failingSinceMs = undefined;
+      // The request for which it is acquired ahead has been counted.
+      const isFirst = round === 0 && asking.kind !== 'nobody';
       if (answer.kind === 'absent') {
         slot.claim = undefined;
         slot.forget();
         return answer;
       }
       if (answer.kind === 'granted') {
-        if (round === 0) engine.countAffinity(answer.record.last);
+        if (isFirst) engine.countAffinity(answer.record.last);
         this.#report(slot, asking, past, answer.record.last);
         return this.hold(slot, claim, answer.record, past.asked !== undefined, have);
       }
-      if (round === 0) engine.countAffinity(answer.holder.incarnation);
+      if (isFirst) engine.countAffinity(answer.holder.incarnation);
       await this.#askFor(slot, answer.holder, claim, asking, past, round);
     }
   }

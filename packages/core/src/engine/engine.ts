@@ -14,7 +14,7 @@ import { isPlainTable } from './plain-table.js';
 import type { RemoteWaiter } from './request-queue.js';
 import { Revokes } from './revokes.js';
 import { StoreCalls } from './store-calls.js';
-import { Sweeper } from './sweeper.js';
+import { Sweeps } from './sweeps.js';
 import { Touches } from './touches.js';
 import { waitForTurn } from './waiting.js';
 
@@ -49,7 +49,7 @@ export class Engine {
   readonly touches: Touches;
   readonly holdLimit: HoldLimit;
   readonly isPlain: boolean;
-  readonly #sweeper: Sweeper;
+  readonly #sweeps: Sweeps;
   readonly #commit: Commit;
   readonly #affinity: Affinity;
   #draining = false;
@@ -63,7 +63,7 @@ export class Engine {
     this.revokes = new Revokes(this);
     this.touches = new Touches(this);
     this.holdLimit = new HoldLimit(this, settings.lockHoldMs);
-    this.#sweeper = new Sweeper(this);
+    this.#sweeps = new Sweeps(this);
     this.#commit = new Commit(this);
     this.#affinity = new Affinity(settings.affinity);
     this.lease = new Lease(this.calls, clock, instanceId, settings, {
@@ -96,7 +96,7 @@ export class Engine {
     }
     this.#isStopped = false;
     this.touches.start();
-    this.#sweeper.start();
+    this.#sweeps.start();
   }
 
   /** Ends the lease, which frees everything still held, and stops the driver. */
@@ -107,7 +107,7 @@ export class Engine {
       slot.wakeUp();
     }
     this.holdLimit.stop();
-    await this.#sweeper.stop();
+    await this.#sweeps.stop();
     await this.touches.stop();
     await this.lease.stop().catch((cause: unknown) => {
       this.events.emit('warning', { message: 'the lease could not be ended; what this instance held is free when it lapses', cause });
@@ -154,8 +154,9 @@ export class Engine {
   /** Whether a request may use the slot at once. */
   isFree(slot: Slot): boolean { return !slot.busy && slot.queue.localCount === 0; }
 
-  occupy(slot: Slot, label: string | undefined): void {
+  occupy(slot: Slot, label: string | undefined, usedBy: Slot['usedBy']): void {
     slot.busy = true;
+    slot.usedBy = usedBy;
     slot.label = label;
     slot.busySinceMs = this.now();
   }
@@ -167,7 +168,7 @@ export class Engine {
   async enter(slot: Slot, asking: Asking): Promise<void> {
     asking.signal?.throwIfAborted();
     if (this.isFree(slot)) {
-      this.occupy(slot, asking.label);
+      this.occupy(slot, asking.label, asking.kind);
       return;
     }
     if (slot.queue.localCount >= this.settings.maxWaiting) {
@@ -175,19 +176,19 @@ export class Engine {
     }
     await waitForTurn(this, slot, asking);
     // Else it was let in to those who share the session.
-    if (slot.user === undefined) this.occupy(slot, asking.label);
+    if (slot.user === undefined) this.occupy(slot, asking.label, asking.kind);
   }
 
   /** Gives the slot to whoever is next: the oldest request here, or the instance that waited longer. */
   leave(slot: Slot): void {
     slot.busy = false;
-    slot.isGivenOn = false;
     slot.label = undefined;
     slot.user = undefined;
     if (this.handOverIfDue(slot)) return;
     const next = slot.queue.takeLocal();
     if (next !== undefined) {
       slot.busy = true;
+      slot.usedBy = next.isShared ? 'shared' : 'request';
       next.admit();
       return;
     }
@@ -208,8 +209,7 @@ export class Engine {
   /** An idle session for which another instance waits goes there now. */
   handOverIfDue(slot: Slot): boolean {
     if (slot.busy || slot.held === undefined || slot.queue.dueRemote === undefined) return false;
-    this.occupy(slot, undefined);
-    slot.isGivenOn = true;
+    this.occupy(slot, undefined, 'nobody');
     void this.#finish(slot, slot.held);
     return true;
   }
@@ -299,8 +299,7 @@ export class Engine {
   async #giveBack(slot: Slot): Promise<void> {
     const { held } = slot;
     if (held === undefined || slot.busy) return;
-    this.occupy(slot, undefined);
-    slot.isGivenOn = true;
+    this.occupy(slot, undefined, 'nobody');
     // What the store lost in a rollback is written back first.
     const isMine = !held.suspect || await this.#commit.regrant(slot, held, AS_IT_IS_MS, this.now() + this.settings.storeTimeoutMs).catch(() => false);
     if (isMine) await this.#commit.publish(slot, held, undefined, AS_IT_IS_MS, 'release', this.now());

@@ -26,7 +26,7 @@ export class Finding {
     const arrivedMs = this.engine.now();
     const waitMs = options.waitMs ?? (onLocked === 'error' ? 0 : this.options.lockTimeoutMs);
     const patience = new Patience(this.engine, onLocked, options.redirect !== false);
-    return { arrivedMs, deadlineMs: arrivedMs + waitMs, signal: options.signal, label: options.label, isShared: options.access === 'shared', patience };
+    return { arrivedMs, deadlineMs: arrivedMs + waitMs, signal: options.signal, label: options.label, kind: options.access === 'shared' ? 'shared' : 'request', patience };
   }
 
   /** When the end of a request, from now on, must have an answer. */
@@ -37,7 +37,7 @@ export class Finding {
     const { engine } = this;
     const slot = engine.slots.get(key);
     if (slot?.held === undefined || !engine.isFree(slot) || !engine.servesMemory(slot) || !this.lifetimes.isPlainlyAlive(slot.held)) return undefined;
-    engine.occupy(slot, label);
+    engine.occupy(slot, label, 'request');
     engine.lease.used();
     engine.countMine();
     return { slot, held: slot.held };
@@ -69,7 +69,7 @@ export class Finding {
     const { engine } = this;
     if (this.unknownIds.has(key)) return undefined;
     const slot = engine.slots.open(key);
-    if (asking.isShared === true) {
+    if (asking.kind === 'shared') {
       const joined = await this.#joinOrEnter(slot, asking);
       if (joined !== undefined) return joined;
     } else {
@@ -211,7 +211,7 @@ export class Finding {
   #lockInBackground(key: string): void {
     const slot = this.engine.slots.get(key);
     if (slot !== undefined && !this.engine.isFree(slot)) return;
-    this.lock(key, this.asking({ waitMs: 0 }, 'wait')).then((place) => place && this.#giveOn(place)).catch((cause: unknown) => {
+    this.lock(key, { ...this.asking({ waitMs: 0 }, 'wait'), kind: 'nobody' }).then((place) => place && this.#giveOn(place)).catch((cause: unknown) => {
       if (ClusterError.is(cause, 'CLUSTER_LOCKED') || ClusterError.is(cause, 'CLUSTER_MOVED')) return;
       this.engine.events.emit('warning', { message: `session ${shortName(key)} could not be acquired ahead of its next request`, cause });
     });

@@ -62,8 +62,8 @@ export class Slot {
   /** Who uses it, for the lock errors of others, and since when. */
   label: string | undefined;
   busySinceMs = 0;
-  /** It is being given on, or back: no request uses it. */
-  isGivenOn = false;
+  /** What kind of use makes it busy; `nobody`: it is being given on or back, or acquired ahead of the next request. */
+  usedBy: 'request' | 'shared' | 'nobody' = 'nobody';
   /** Who has the lock that a request here waits for, what it answered to the last revoke, and whether it had time to give an idle session on. */
   holder: { readonly claim: Claim; says: HolderSays | undefined; isBusy: boolean } | undefined;
   /** The claim was passed on with the session: its receiver wakes the request that waits under it. */

@@ -28,7 +28,7 @@ export class Records {
     if (!engine.lease.isMade) await this.#leaseMade(deadlineMs);
     const slot = engine.slots.open(key);
     const claim = { incarnation: engine.lease.incarnation, grant: engine.clock.randomHex(16) };
-    engine.occupy(slot, undefined);
+    engine.occupy(slot, undefined, 'request');
     slot.claim = claim;
     const write = { change: { set: attributes, remove: [], whole: true }, lifetimeMs };
     const then = keep || engine.keeps(false) ? 'keep' : 'release';

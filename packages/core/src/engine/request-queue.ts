@@ -72,6 +72,15 @@ export class RequestQueue {
     return this.#local.length > 0 || this.#remote.some(({ askedMs }) => nowMs - askedMs < STILL_ASKING_MS);
   }
 
+  /** Whether every request before that one shares the session; without it, every one. */
+  isSharedBefore(waiter?: LocalWaiter): boolean {
+    for (const other of this.#local) {
+      if (other === waiter) return true;
+      if (!other.isShared) return false;
+    }
+    return true;
+  }
+
   get oldestLocal(): LocalWaiter | undefined { return this.#local[0]; }
 
   refuseAll(error: unknown): void {

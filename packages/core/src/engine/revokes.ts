@@ -98,7 +98,7 @@ export class Revokes {
       return;
     }
     if (engine.acquisition.hasEnded(claim.incarnation)) return;
-    const inUse = slot.busy && !slot.isGivenOn;
+    const inUse = slot.busy && slot.usedBy !== 'nobody';
     if (onlyAsks !== true || !inUse) {
       slot.queue.addRemote(claim, engine.now() - waitedMs, engine.now());
       if (engine.handOverIfDue(slot)) return;

@@ -30,6 +30,9 @@ export class Sharing implements User {
   /** Whether a request may join; the last one that publishes closes the object. */
   get isOpen(): boolean { return !this.#isClosing && this.place.slot.held === this.place.held; }
 
+  /** It gives the lock on as soon as the store answers. */
+  get isEnding(): boolean { return this.#isClosing; }
+
   /** Any of its turns: all of them show the same attributes. */
   get first(): Turn | undefined {
     const [first] = this.#turns;

@@ -41,11 +41,11 @@ export class Standalone {
     const key = this.#keyOf(id);
     const slot = engine.slots.open(key);
     const arrivedMs = engine.now();
-    const asking = { arrivedMs, deadlineMs: arrivedMs + waitMs, signal, label };
+    const asking = { arrivedMs, deadlineMs: arrivedMs + waitMs, signal, label, kind: 'request' } as const;
     // Found before: somebody else may have removed it since.
     const before = this.#found.get(key);
     const finding = before === undefined ? engine.ready(slot, asking) : before.then(() => engine.ready(slot, asking));
-    engine.occupy(slot, label);
+    engine.occupy(slot, label, 'request');
     this.#found.set(key, finding);
     const leave = () => { if (this.#found.get(key) === finding) this.#leave(slot); };
     finding.then((gotten) => { if ('kind' in gotten) leave(); }, leave);
@@ -111,7 +111,7 @@ export class Standalone {
   async #create(slot: Slot, session: SessionSnapshot, keep: boolean): Promise<void> {
     const engine = this.#engine;
     const claim = { incarnation: engine.lease.incarnation, grant: engine.clock.randomHex(16) };
-    engine.occupy(slot, undefined);
+    engine.occupy(slot, undefined, 'request');
     slot.claim = claim;
     const write = { change: { set: session.attributes, remove: [], whole: true }, lifetimeMs: session.lifetimeMs };
     try {

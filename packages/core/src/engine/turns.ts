@@ -87,6 +87,8 @@ export class Turns {
       sharing.expect();
       next.admit();
     }
+    // Another instance is due before those that still wait.
+    slot.queue.hear();
     this.engine.holdLimit.watch(slot);
   }
 

@@ -7,7 +7,7 @@ const AT_ONCE = 1_000;
 const MOST_ROUNDS = 20;
 
 /** Has a driver that cannot expire records by itself clear them away, about once a minute. */
-export class Sweeper {
+export class Sweeps {
   #cancel: CancelTimer | undefined;
   #round: Promise<void> = Promise.resolve();
 
