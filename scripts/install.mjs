@@ -1,6 +1,6 @@
 // Gets what a command needs and is not there yet. Runs before node_modules exists, so it uses Node alone.
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -51,16 +51,58 @@ const isOnPath = (name) => (process.env.PATH ?? '').split(delimiter).some((folde
   }
 });
 
-/** Installs Debian's chromium unless there is one; only root may, others are told the command. */
-export function ensureChromium({ mayInstall = true } = {}) {
-  if (isOnPath('chromium')) return;
-  const command = 'apt-get install -y --no-install-recommends chromium';
+/** Installs a package of Debian; only root may, others are told the command. `need`: who needs it, as the begin of a sentence. */
+function installDebian(name, need, mayInstall) {
+  const command = `apt-get install -y --no-install-recommends ${name}`;
   const reason = !mayInstall ? '--no-install was given'
     : process.getuid?.() !== 0 ? 'only root may install it'
       : !isOnPath('apt-get') ? 'there is no apt-get' : undefined;
-  if (reason !== undefined) throw new Error(`The shop's browser test needs chromium on the PATH, and ${reason}. Run as root: ${command}`);
-  console.log(`The shop's browser test needs chromium: installing Debian's (${command})`);
+  if (reason !== undefined) throw new Error(`${need}, and ${reason}. Run as root: ${command}`);
+  console.log(`${need}: installing Debian's (${command})`);
   const env = { DEBIAN_FRONTEND: 'noninteractive' };
-  run('apt-get', ['update', '-q'], env);
-  run('apt-get', ['install', '-q', '-y', '--no-install-recommends', 'chromium'], env);
+  // Somebody else may be installing something at the moment.
+  const apt = (...args) => run('apt-get', ['-q', '-o', 'DPkg::Lock::Timeout=600', ...args], env);
+  apt('update');
+  apt('install', '-y', '--no-install-recommends', name);
+}
+
+/** Does `install` on a machine whose package manager starts no service meanwhile, unless the machine has a rule of its own for that. */
+function withoutStarting(install) {
+  const policy = '/usr/sbin/policy-rc.d';
+  const isOurs = process.getuid?.() === 0 && !existsSync(policy);
+  if (isOurs) writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755, flag: 'wx' });
+  try {
+    install();
+  } finally {
+    if (isOurs) rmSync(policy);
+  }
+}
+
+/** Installs Debian's chromium unless there is one. */
+export function ensureChromium({ mayInstall = true } = {}) {
+  if (!isOnPath('chromium')) installDebian('chromium', "The shop's browser test needs chromium on the PATH", mayInstall);
+}
+
+const OLDEST_REDIS = [6, 2];
+
+/** The version of the redis-server on the PATH, such as 7.0.15; undefined: there is none. */
+function redisVersion() {
+  if (!isOnPath('redis-server')) return undefined;
+  const { stdout, error } = spawnSync('redis-server', ['--version'], { encoding: 'utf8' });
+  const version = /\bv=([\d.]+)/.exec(stdout ?? '')?.[1];
+  if (version === undefined) throw new Error(`redis-server --version: expected v=, found ${error?.message ?? JSON.stringify(stdout)}`);
+  return version;
+}
+
+/** Installs Debian's redis-server unless there is one, and sees that it is not too old. Starts nothing. */
+export function ensureRedis({ mayInstall = true } = {}) {
+  const need = 'The tests of the Redis store start Redis themselves and need redis-server on the PATH';
+  if (!isOnPath('redis-server')) withoutStarting(() => installDebian('redis-server', need, mayInstall));
+  const version = redisVersion();
+  if (version === undefined) throw new Error(`${need}; it was installed, and is not there`);
+  const [major, minor] = version.split('.').map(Number);
+  if (major < OLDEST_REDIS[0] || (major === OLDEST_REDIS[0] && minor < OLDEST_REDIS[1])) {
+    throw new Error(`redis-server: expected version ${OLDEST_REDIS.join('.')} or newer, found ${version}. Put a newer one first on the PATH`);
+  }
+  return version;
 }

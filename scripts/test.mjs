@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
-import { ensureChromium, ensurePackages, root } from './install.mjs';
+import { ensureChromium, ensurePackages, ensureRedis, root } from './install.mjs';
 
 const args = process.argv.slice(2);
 const mayInstall = !args.includes('--no-install');
@@ -74,12 +74,24 @@ function types() {
   for (const project of ['tsconfig.test.json', ...foldersOf('examples'), ...alone]) node('node_modules/typescript/bin/tsc', '--project', project);
 }
 
+/** Whether a package or example is the Redis store or uses it. */
+const usesRedis = (folder) => {
+  const manifest = join(root, folder, 'package.json');
+  return existsSync(manifest) && readFileSync(manifest, 'utf8').includes('"@cluster/store-redis"');
+};
+const services = () => console.log(`redis-server ${ensureRedis({ mayInstall })}`);
+
 function tests(folder) {
   if (folder === shop) ensureChromium({ mayInstall });
+  if (usesRedis(folder)) services();
   jest(under(`${folder}/`));
 }
 
 const everything = [
+  ['services', () => {
+    services();
+    jest(under('test/services'));
+  }],
   ['lint', () => node('node_modules/eslint/bin/eslint.js', '--max-warnings=0', '--cache', '--cache-location=node_modules/.cache/eslint/', '.')],
   ['types', types],
   ['architecture', () => jest(under('test/(architecture|commands|packages|public-names)'))],

@@ -15,6 +15,8 @@ const layers: Readonly<Record<string, readonly string[]>> = {
 };
 /** What their tests may import as well; and `scripts/`, by path. Core stands alone. */
 const testsMayImport = (name: string) => name === 'core' ? [] : ['core', 'conformance'];
+/** What may start servers by `scripts/`. */
+const maySeeScripts = /^(packages\/[^/]+\/test|examples|bench)\//;
 /** Imported by nobody. */
 const outermost = /^(examples|bench|simulation)$/;
 const isOnInversifyDoor = (file: string) => /^packages\/[^/]+\/(src\/inversify\.ts|test\/)/.test(file);
@@ -70,7 +72,7 @@ function faultOf(root: string, entry: Import): string | undefined {
   const folder = target.split('/')[0] ?? '';
   if (target !== owner && outermost.test(folder)) return `${entry.from}: nobody imports ${target}`;
   if (entry.specifier.startsWith('.')) {
-    const isService = target === 'scripts' && /^packages\/[^/]+\/test\//.test(entry.from);
+    const isService = target === 'scripts' && maySeeScripts.test(entry.from);
     return target === owner || isService ? undefined : `${entry.from}: deep import of ${entry.to}`;
   }
   return owner.startsWith('packages/') ? faultOfPackageImport(root, owner.slice('packages/'.length), entry) : undefined;
@@ -105,11 +107,11 @@ describe('planted faults', () => {
     'packages/http/package.json': '{ "exports": { ".": "./src/index.ts" } }',
     'packages/http/src/index.ts': "import '@cluster/core'; import '@cluster/core/src/index.js'; import '../../core/src/index.js';",
     'packages/store-a/package.json': '{ "exports": { ".": "./src/index.ts" } }',
-    'packages/store-a/src/index.ts': "import '@cluster/store-b'; import '@cluster/conformance'; import '../../../examples/shop/cart.js';",
+    'packages/store-a/src/index.ts': "import '@cluster/store-b'; import '@cluster/conformance'; import '../../../examples/shop/cart.js'; import '../../../scripts/services.js';",
     'packages/store-a/test/a.test.ts': "import '@cluster/conformance'; import '../../../scripts/services.js'; import '@cluster/http';",
     'packages/conformance/package.json': '{ "exports": { ".": "./src/index.ts" } }',
     'packages/stray/package.json': '{}',
-    'examples/shop/cart.ts': "import '@cluster/http';",
+    'examples/shop/cart.ts': "import '@cluster/http'; import '../../scripts/services.js';",
     'scripts/services.ts': 'export {};',
   };
 
@@ -129,6 +131,7 @@ describe('planted faults', () => {
       'packages/core/src/index.ts: no arrow from core to http',
       'packages/http/src/index.ts: @cluster/core/src/index.js is no door',
       'packages/http/src/index.ts: deep import of packages/core/src/index.ts',
+      'packages/store-a/src/index.ts: deep import of scripts/services.ts',
       'packages/store-a/src/index.ts: no arrow from store-a to conformance',
       'packages/store-a/src/index.ts: no arrow from store-a to store-b',
       'packages/store-a/src/index.ts: nobody imports examples/shop',

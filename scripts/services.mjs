@@ -1,0 +1,30 @@
+// npm run services -- ensure [--no-install] | up redis [--aof | --sentinel | --cluster] | down: the servers that the tests talk to.
+import { ensurePackages, ensureRedis } from './install.mjs';
+
+const USAGE = `usage: npm run services -- <command>
+  ensure [--no-install]                          what the tests need is installed (Debian, as root) and not too old
+  up redis [--aof | --sentinel | --cluster]      starts it on free ports of 127.0.0.1 until Ctrl-C or down; nothing is left behind
+  down                                           ends what every up in this checkout has started`;
+
+async function main([command, ...rest]) {
+  const options = new Set(rest);
+  const isAmong = (...known) => rest.every((each) => known.includes(each));
+  if (command === 'ensure' && isAmong('--no-install')) {
+    console.log(`redis-server ${ensureRedis({ mayInstall: !options.has('--no-install') })}`);
+    return;
+  }
+  const kinds = ['--aof', '--sentinel', '--cluster'].filter((kind) => options.has(kind));
+  const isUp = command === 'up' && rest[0] === 'redis' && isAmong('redis', ...kinds) && kinds.length <= 1;
+  if (!isUp && (command !== 'down' || rest.length > 0)) throw new Error(USAGE);
+  ensurePackages();
+  await import('tsx');
+  const { up, down } = await import('./services/up.ts');
+  if (!isUp) return down();
+  ensureRedis();
+  await up(kinds[0]?.slice(2) ?? 'single');
+}
+
+main(process.argv.slice(2)).catch((error) => {
+  console.error(error.message);
+  process.exitCode = 1;
+});

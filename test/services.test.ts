@@ -1,0 +1,159 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { RedisServer } from '../scripts/services/redis.js';
+import { until } from '../scripts/services/server-process.js';
+
+const repository = dirname(import.meta.dirname);
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+const isGone = (pid: number) => until(`process ${pid} has ended`, async () => !isAlive(pid), 10_000);
+
+describe('a Redis', () => {
+  const servers: RedisServer[] = [];
+  const start = async (...settings: Parameters<typeof RedisServer.start>) => {
+    const server = await RedisServer.start(...settings);
+    servers.push(server);
+    return server;
+  };
+  afterEach(async () => { await Promise.all(servers.splice(0).map((server) => server.stop())); });
+
+  it('answers when it is started, and leaves nothing when it is stopped', async () => {
+    const server = await start();
+    expect(server.url).toBe(`redis://127.0.0.1:${server.port}`);
+    expect(await server.send('SET', 'key', 'ä\r\n')).toBe('OK');
+    expect(await server.send('MGET', 'key', 'absent')).toEqual(['ä\r\n', null]);
+    const { pid, folder } = server;
+    expect(existsSync(folder)).toBe(true);
+    await server.stop();
+    expect({ isAlive: isAlive(pid!), folder: existsSync(folder), pid: server.pid }).toEqual({ isAlive: false, folder: false, pid: undefined });
+  });
+
+  it('has a port and a folder of its own', async () => {
+    const [one, another] = await Promise.all([start(), start()]);
+    expect(one.port).not.toBe(another.port);
+    expect(one.folder).not.toBe(another.folder);
+    await one.send('SET', 'key', '1');
+    expect(await another.send('GET', 'key')).toBeNull();
+  });
+
+  it('forgets everything when it is killed', async () => {
+    const server = await start();
+    await server.send('SET', 'key', '1');
+    const { pid, port } = server;
+    await server.kill();
+    expect(isAlive(pid!)).toBe(false);
+    await expect(server.send('PING')).rejects.toThrow('ECONNREFUSED');
+    await server.restart();
+    expect(server.port).toBe(port);
+    expect(await server.send('GET', 'key')).toBeNull();
+  });
+
+  it('keeps what it acknowledged, with an append-only file', async () => {
+    const server = await start({ aof: true });
+    await server.send('SET', 'key', '1');
+    await server.restart();
+    expect(await server.send('GET', 'key')).toBe('1');
+    expect(await server.send('CONFIG', 'GET', 'appendfsync')).toEqual(['appendfsync', 'always']);
+  });
+
+  it('answers nothing while it is frozen', async () => {
+    const server = await start();
+    await server.freeze();
+    let isAnswered = false;
+    const answer = server.send('PING').then((reply) => { isAnswered = true; return reply; });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(isAnswered).toBe(false);
+    await server.thaw();
+    expect(await answer).toBe('PONG');
+  });
+
+  it('is killed and stopped while it is frozen', async () => {
+    const server = await start();
+    await server.freeze();
+    await server.restart();
+    expect(await server.send('PING')).toBe('PONG');
+    await server.freeze();
+    await server.stop();
+    await expect(server.freeze()).rejects.toThrow(`SIGSTOP: expected a server that runs on port ${server.port}, found none`);
+  });
+
+  it('refuses writes when it is told to', async () => {
+    const server = await start({ config: { 'maxmemory-policy': 'noeviction' } });
+    await server.config('maxmemory', '1');
+    await expect(server.send('SET', 'key', '1')).rejects.toThrow('OOM');
+    await server.config('maxmemory', '0');
+    expect(await server.send('SET', 'key', '1')).toBe('OK');
+    expect(await server.info('maxmemory_policy')).toBe('noeviction');
+  });
+
+  it('that does not start says why', async () => {
+    await expect(RedisServer.start({ config: { 'no-such-setting': '1' } })).rejects.toThrow(/ended with status 1 before it was ready[^]*no-such-setting/);
+  });
+});
+
+describe('servers whose starter is killed', () => {
+  it.each(['SIGKILL', 'SIGTERM'] as const)('end, and their folders with them (%s)', async (signal) => {
+    const folder = await mkdtemp(join(tmpdir(), 'cluster-starter-'));
+    const program = join(folder, 'starter.mts');
+    await writeFile(program, `
+      import { RedisServer } from ${JSON.stringify(join(repository, 'scripts/services/redis.ts'))};
+      const [one, another] = await Promise.all([RedisServer.start({ aof: true }), RedisServer.start()]);
+      await another.freeze();
+      console.log(JSON.stringify([one, another].map(({ pid, folder }) => ({ pid, folder }))));
+      setInterval(() => undefined, 1000);`);
+    const starter = spawn(process.execPath, ['--import', join(repository, 'scripts/ts-register.mjs'), program], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const [line] = await once(starter.stdout, 'data') as [Buffer];
+    // The program above prints this.
+    const started = JSON.parse(line.toString()) as { pid: number; folder: string }[];
+    expect(started.map(({ pid }) => isAlive(pid))).toEqual([true, true]);
+    starter.kill(signal);
+    for (const { pid } of started) await isGone(pid);
+    await until('the folders are removed', async () => !existsSync(dirname(started[0]!.folder)), 10_000);
+    await rm(folder, { recursive: true });
+  });
+});
+
+describe('npm run services -- ensure', () => {
+  let folder: string;
+  beforeAll(async () => { folder = await mkdtemp(join(tmpdir(), 'cluster-path-')); });
+  afterAll(async () => { await rm(folder, { recursive: true }); });
+
+  const ensure = (path: string) => {
+    const { status, stdout, stderr } = spawnSync(process.execPath, ['scripts/services.mjs', 'ensure', '--no-install'], {
+      cwd: repository, encoding: 'utf8', env: { ...process.env, PATH: path },
+    });
+    return { status, printed: stdout + stderr };
+  };
+  const pretend = async (version: string) => {
+    const file = join(folder, 'redis-server');
+    await writeFile(file, `#!/bin/sh\necho 'Redis server v=${version} sha=00000000:0 malloc=libc bits=64'\n`);
+    await chmod(file, 0o755);
+  };
+
+  it('names the command that installs what is missing', () => {
+    expect(ensure(join(folder, 'empty'))).toEqual({ status: 1, printed: 'The tests of the Redis store start Redis themselves and need redis-server '
+      + 'on the PATH, and --no-install was given. Run as root: apt-get install -y --no-install-recommends redis-server\n' });
+  });
+
+  it('says that a server is too old', async () => {
+    await pretend('6.0.16');
+    expect(ensure(folder)).toEqual({ status: 1, printed: 'redis-server: expected version 6.2 or newer, found 6.0.16. Put a newer one first on the PATH\n' });
+  });
+
+  it.each(['6.2.0', '7.0.15', '10.0.1'])('is content with %s', async (version) => {
+    await pretend(version);
+    expect(ensure(folder)).toEqual({ status: 0, printed: `redis-server ${version}\n` });
+  });
+});
