@@ -254,7 +254,6 @@ describe('a store that rolled back', () => {
 describe('the table', () => {
   it('declares the map\'s class without deltas and passes the rest on', async () => {
     expect(table.capabilities).toEqual({ durability: 'process', gone: 'unknown', rollback: true, delta: false });
-    expect(await table.signal('nobody', 'x')).toBe(true);
     expect(table.sweep).toBeUndefined();
     await table.create(key, one, setting('1', 10), 'keep');
     const inner = new MapTable(map.inner, clock);
@@ -264,12 +263,51 @@ describe('the table', () => {
     await clock.advance(10);
     expect(await inner.sweep?.(5)).toBe(1);
     expect(await inner.signal('nobody', 'x')).toBe(false);
+    await table.start(context());
+    expect(await table.signal('nobody', 'x')).toBe(true);
   });
 
   it('says that no signals are heard where the map has none', async () => {
     const heard: boolean[] = [];
     await table.start({ ...context(), listening: (up) => heard.push(up) });
     expect(heard.at(-1)).toBe(false);
+  });
+
+  it('leaves word in a cell where the map has no signals: it is there with a later beat, once', async () => {
+    const received: string[] = [];
+    await table.start({ ...context('a'), receive: (message) => received.push(message) });
+    await other.start(context('b'));
+    await table.beat('a.1', 0, 1_000);
+    for (let n = 1; n <= 10; n += 1) expect(await other.signal('a', `word ${n}`)).toBe(true);
+    await clock.advance(200);
+    await table.beat('a.1', 1, 1_000);
+    await clock.advance(0);
+    expect(received).toEqual([]);
+    await clock.advance(50);
+    await table.beat('a.1', 2, 1_000);
+    await clock.advance(0);
+    expect(received).toEqual(Array.from({ length: 8 }, (_, n) => `word ${n + 1}`));
+    await other.signal('a', 'later');
+    await clock.advance(250);
+    await table.beat('a.1', 3, 1_000);
+    await clock.advance(250);
+    await table.beat('a.1', 4, 1_000);
+    await clock.advance(0);
+    expect(received.slice(8)).toEqual(['later']);
+  });
+
+  it('leaves no word for itself, and says nothing where the map fails', async () => {
+    const received: string[] = [];
+    await table.start({ ...context('a'), receive: (message) => received.push(message) });
+    await other.start(context('b'));
+    expect(await table.signal('a', 'test')).toBe(true);
+    await other.signal('a', 'word');
+    await table.beat('a.1', 0, 1_000);
+    map.get = () => Promise.reject(new Error('connection lost'));
+    await clock.advance(250);
+    await table.beat('a.1', 1, 1_000);
+    await clock.advance(0);
+    expect(received).toEqual([]);
   });
 
   it('is made of a map; a table stays what it is; anything else is refused', () => {

@@ -2,6 +2,7 @@ import { systemClock, type Clock } from '../clock.js';
 import { ClusterError } from '../errors.js';
 import { keyName, readStored, writeStored, type Stored } from '../record.js';
 import { LeaseCells } from './lease-cell.js';
+import { Mailbox } from './mailbox.js';
 import {
   absent, acquireStep, aged, commitStep, createStep, remainingMs, removeStep, sessionRecord, touchStep, type Step,
 } from './record-steps.js';
@@ -28,20 +29,24 @@ export class MapTable implements SessionTable {
   readonly keys?: () => AsyncIterable<string>;
   readonly #seen = new SeenRecords();
   readonly #leases: LeaseCells;
+  /** Where the map has no signals. */
+  readonly #mailbox: Mailbox | undefined;
+  #collectedMs: number | undefined;
   #generationSeen: string;
-  #context: string | undefined;
+  #context: DriverContext | undefined;
 
   constructor(private readonly map: SessionMap, private readonly clock: Clock = systemClock) {
     this.capabilities = { ...map.capabilities, delta: false };
     if (map.sweep !== undefined) this.sweep = map.sweep.bind(map);
     if (map.keys !== undefined) this.keys = map.keys.bind(map);
-    this.#leases = new LeaseCells(map, clock, (incarnation) => this.#leaseKey(incarnation));
+    this.#leases = new LeaseCells(map, clock, (incarnation) => `${this.#started.context}.l.${incarnation}`);
+    if (map.signal === undefined) this.#mailbox = new Mailbox(map, (instanceId) => `${this.#started.context}.m.${instanceId}`);
     this.#generationSeen = this.#generation();
   }
 
   async start(context: DriverContext): Promise<void> {
     await this.map.start?.(context);
-    this.#context = context.context;
+    this.#context = context;
     if (this.map.signal === undefined) context.listening(false);
   }
 
@@ -100,6 +105,13 @@ export class MapTable implements SessionTable {
   async beat(incarnation: string, n: number, leaseMs: number): Promise<{ readonly generation: string } | 'lapsed'> {
     const answer = await this.#leases.beat(incarnation, n, leaseMs);
     if (answer === 'lapsed') this.#seen.clear();
+    const now = this.clock.monotonicMs();
+    // Beats come faster while sessions are used; word is not that urgent.
+    this.#collectedMs ??= now;
+    if (this.#mailbox !== undefined && now >= this.#collectedMs + leaseMs / 4) {
+      this.#collectedMs = now;
+      void this.#collect(this.#mailbox);
+    }
     return answer;
   }
 
@@ -108,7 +120,16 @@ export class MapTable implements SessionTable {
   }
 
   async signal(instanceId: string, message: Message): Promise<boolean> {
-    return await this.map.signal?.(instanceId, message) ?? true;
+    if (this.#mailbox === undefined) return await this.map.signal?.(instanceId, message) ?? true;
+    // Nothing is signalled to oneself: that would say that signals are heard in time.
+    if (instanceId !== this.#started.instanceId) await this.#mailbox.put(instanceId, message);
+    return true;
+  }
+
+  async #collect(mailbox: Mailbox): Promise<void> {
+    const { instanceId, receive } = this.#started;
+    // What cannot be looked at now is looked at with the next beat.
+    for (const message of await mailbox.take(instanceId).catch(() => [])) receive(message);
   }
 
   /** Decides, puts, and begins again with a fresh look as long as others put first; `contended` answers when they did so `rounds` times. */
@@ -179,9 +200,9 @@ export class MapTable implements SessionTable {
     return this.map.generation?.() ?? '';
   }
 
-  #leaseKey(incarnation: string): string {
+  get #started(): DriverContext {
     if (this.#context === undefined) throw new ClusterError('CLUSTER_UNAVAILABLE', 'the table has not been started');
-    return `${this.#context}.l.${incarnation}`;
+    return this.#context;
   }
 
   #contended(key: string): never {

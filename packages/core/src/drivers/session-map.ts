@@ -17,7 +17,7 @@ export interface Found {
 
 /**
  * The small shape of a driver: any store with compare-and-set. Core makes a {@link SessionTable} of it.
- * Without `signal` nothing is kept idle and waiters poll.
+ * Without `signal` nothing is kept idle, waiters poll, and instances leave each other word in cells of the map.
  */
 export interface SessionMap {
   readonly capabilities: Omit<StoreCapabilities, 'delta'>;
