@@ -33,7 +33,8 @@ export function noteAbsent(cluster: Cluster, known: KnownSession, idIndex: numbe
     known.isOver = true;
     return;
   }
-  if (isLatest) recorder.add({ client: label, call_ns: callNs, return_ns: recorder.now(), key: known.name, op: 'read', value: null, result: 'ok' });
+  // A minute after an id change the store says no more that it was one.
+  if (isLatest && known.openMoves === 0) recorder.add({ client: label, call_ns: callNs, return_ns: recorder.now(), key: known.name, op: 'read', value: null, result: 'ok' });
   const idleMs = world.nowMs - known.usedMs;
   const isOld = absoluteTimeoutMs > 0 && world.nowMs - known.bornMs >= absoluteTimeoutMs * (1 - rateSpread - SPARE);
   if (isTimed(cluster) && !known.isRemovalAsked && !known.isOver && !isOld && idleMs < idleTimeoutMs * (1 - rateSpread - SPARE)) {

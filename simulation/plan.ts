@@ -92,7 +92,7 @@ export function planOf(seed: number, requests: number, change: PlanChange = {}):
   const storeTimeoutMs = random.pick([200, 400]) * (wayMs > 10 ? 3 : 1);
   const weather = isCalm ? calm(wayMs, 50) : weatherOf(random, wayMs);
   const hasClock = store !== 'map' || random.chance(0.7);
-  const hasSignals = store !== 'map' || random.chance(1);
+  const hasSignals = store !== 'map' || random.chance(0.8);
   const idleTimeoutMs = workload === 'expiry' ? random.pick([3_000, 6_000, 15_000]) : 1_800_000;
   const face = workload !== 'rollback' && random.chance(0.25) ? 'http' : 'manager';
   const plan: Omit<Plan, 'isCalm'> = {

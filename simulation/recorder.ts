@@ -29,6 +29,8 @@ export interface KnownSession {
   /** Requests that are at it. */
   running: number;
   isRemovalAsked: boolean;
+  /** Id changes of which it is not known whether they happened: nobody may know the latest id. */
+  openMoves: number;
 }
 
 export interface Violation { readonly check: string; readonly message: string }
@@ -88,7 +90,7 @@ export class Recorder {
 
   /** A session of which nothing is known yet. */
   know(name: string): KnownSession {
-    const known: KnownSession = { name, ids: [], isOver: false, goneNs: [], endedNs: undefined, removedNs: undefined, bornMs: 0, bornByMs: Infinity, usedMs: 0, usedUntilMs: 0, running: 0, isRemovalAsked: false };
+    const known: KnownSession = { name, ids: [], isOver: false, goneNs: [], endedNs: undefined, removedNs: undefined, bornMs: 0, bornByMs: Infinity, usedMs: 0, usedUntilMs: 0, running: 0, isRemovalAsked: false, openMoves: 0 };
     this.sessions.push(known);
     return known;
   }

@@ -62,7 +62,9 @@ export class SharedTurn {
     });
     this.#open.push(operation);
     let moved = session;
+    known.openMoves += 1;
     if (!await this.#publish('id change', async () => { moved = await face.changeId(session); })) return;
+    known.openMoves -= 1;
     noteMoved(this.found, moved, next);
     await face.send(moved, false).catch((error: unknown) => { noteFailure(this.found, 'exclusive', this.found.incarnation, undefined, 'send', error); });
   }

@@ -125,14 +125,17 @@ export class SimTurn {
     const operation = this.#operation({ ...change, $id: next });
     this.#trace(`change id of ${known.name}.${idIndex} to .${next}`);
     const bound = this.#bound('id change');
+    known.openMoves += 1;
     try {
       this.session = await this.asker.face.changeId(this.session);
     } catch (error) {
       bound.end();
       this.#failed(operation, 'id change', error);
+      if (operation.result === 'refused') known.openMoves -= 1;
       return false;
     }
     bound.end();
+    known.openMoves -= 1;
     this.#target = noteMoved({ ...this.asker, target: this.#target }, this.session, next);
     this.#done(operation);
     Object.assign(this.view, change, { $id: next });
