@@ -85,7 +85,7 @@ export function planOf(seed: number, requests: number, change: PlanChange = {}):
   const workload = change.workload ?? random.weighted<Workload>({ mixed: 40, login: 15, removal: 10, expiry: 8, handover: 12, shared: 12, rollback: 18 });
   const store = change.store ?? random.weighted<StoreKind>(workload === 'rollback' ? { table: 60, map: 40 } : { table: 45, map: 35, memory: 20 });
   const leaseMs = random.pick([1_000, 2_000, 4_000]);
-    const instances = workload === 'handover' ? random.int(2, 20) : random.int(1, 6);
+  const instances = workload === 'handover' ? random.int(2, 20) : random.int(1, 6);
   const isCalm = random.chance(workload === 'expiry' ? 0.5 : 0.15);
   const wayMs = random.pick([0.5, 2, 5, 15]);
   // Several round trips fit into it, as they must.

@@ -66,7 +66,7 @@ export async function simulate(seed: number, { requests = 500, change = {}, muta
     }
     if (plan.keepsOrder) recorder.checkOrder(ORDER_MARGIN_MS, MOST_OVERTAKING);
     const { lockHoldMs } = plan.options;
-    if (plan.isCalm && lockHoldMs > 0) for (const message of recorder.holds.tooLong(lockHoldMs, HOLD_MARGIN_MS + 40 * plan.weather.wayMs)) recorder.violation('hold', message);
+    if (plan.isCalm && plan.hasSignals && lockHoldMs > 0) for (const message of recorder.holds.tooLong(lockHoldMs, HOLD_MARGIN_MS + 40 * plan.weather.wayMs)) recorder.violation('hold', message);
     if (rollsBack) lost = checkTimelines(recorder);
     recorder.check(rollsBack ? endNs : 0, plan.workload === 'expiry');
   } catch (error) {

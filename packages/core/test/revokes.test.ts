@@ -120,6 +120,38 @@ describe('a grant that its receiver no longer wants', () => {
   });
 });
 
+describe('where signals do not arrive in time', () => {
+  it('a session is not handed to one that may wait no more, and goes to whoever asks next', async () => {
+    const [a, b, c] = [await cluster.add('a'), await cluster.add('b'), await cluster.add('c')];
+    const id = await cluster.session(a);
+    const session = await found(a.manager.findSession(id));
+    await cluster.failure(200, b.manager.findSession(id, { waitMs: 50 }));
+    for (const { table } of [a, b, c]) table.answersSignals = () => true;
+    await cluster.clock.advance(2_000);
+    increment(session);
+    await a.manager.sendSession(session);
+    expect(await cluster.holder(id)).toBe(undefined);
+    await cluster.within(5, c.manager.update(id, increment));
+    expect(await cluster.stored(id)).toEqual({ n: 2 });
+  });
+
+  it('requests of the instance that has a session do not keep it from those who waited longer', async () => {
+    const [a, b] = [await cluster.add('a'), await cluster.add('b')];
+    const id = await cluster.session(a);
+    const session = await found(a.manager.findSession(id));
+    const order: string[] = [];
+    const waiting = b.manager.update(id, () => { order.push('b'); });
+    await cluster.clock.advance(10);
+    for (const { table } of [a, b]) table.answersSignals = () => true;
+    await cluster.clock.advance(2_000);
+    const later = a.manager.update(id, () => { order.push('a'); });
+    await cluster.clock.advance(1);
+    await a.manager.sendSession(session);
+    await cluster.within(1_000, Promise.all([waiting, later]));
+    expect(order).toEqual(['b', 'a']);
+  });
+});
+
 describe('a message', () => {
   it('that this version does not know is ignored, with a warning', async () => {
     const a = await cluster.add('a');

@@ -233,8 +233,10 @@ export class Engine {
    * Without a change and with nobody waiting a kept session costs no call. `goesOn`: the request keeps the lock for itself.
    */
   send(slot: Slot, held: Held, change: Change | undefined, lifetimeMs: number, deadlineMs: number, goesOn = false): Promise<void> {
-    const remote = goesOn ? undefined : slot.queue.dueRemote;
-    const stays = goesOn || slot.queue.localCount > 0 || this.keeps(held.fromPeer);
+    const isWantedHere = slot.queue.localCount > 0;
+    // Where signals do not arrive in time, who asked may wait no longer, and could not be asked for the lock soon. A free one is had by polling.
+    const remote = goesOn || !(isWantedHere || this.lease.hears()) ? undefined : slot.queue.dueRemote;
+    const stays = goesOn || isWantedHere || this.keeps(held.fromPeer);
     const then: Then = remote?.claim ?? (stays ? 'keep' : 'release');
     if (change === undefined && then === 'keep') return DONE;
     if (held.suspect) return this.#sendSuspect(slot, held, change, lifetimeMs, then, remote, deadlineMs);
