@@ -25,9 +25,9 @@ export interface FindOptions {
   /**
    * From this find on, an exclusive or shared find of the same session in the caller's asynchronous context, and in what that
    * starts, gets the same handle at once instead of waiting for it; each such find is ended by a send or release of its own, and
-   * the send publishes. For the begin of a request: this find itself waits for its turn, whatever the context had before, and
-   * after one with `snapshot` nothing of that comes back any more.
-   * `update` and the requests of `@cluster/http` make their finds come back as well.
+   * the send publishes. For the begin of a request: this find itself waits for its turn, whatever the context had before. After
+   * one with `snapshot` nothing of that comes back any more; its own handle does from a send with `release: false`, or an id
+   * change, that took the lock. `update` and the requests of `@cluster/http` make their finds come back as well.
    */
   readonly reentrant?: boolean;
   /** How long to wait for the lock, in ms; default `lockTimeoutMs`. 0: not at all. */
@@ -36,8 +36,8 @@ export interface FindOptions {
   readonly signal?: AbortSignal;
   /** What the caller calls itself in lock errors of others, e.g. `POST /cart`. */
   readonly label?: string;
-  /** False: waits where `onLocked` says 'redirect'. Default true. */
-  readonly redirect?: boolean;
+  /** Where `onLocked` says 'redirect': false, or a function that does not accept the holder's public address: waits. Default true. */
+  readonly redirect?: boolean | ((publicUrl: string) => boolean);
 }
 
 /**

@@ -8,6 +8,7 @@ import { fill, Nesting, type Scope } from './engine/nesting.js';
 import type { Place } from './engine/records.js';
 import { PlainTable } from './engine/plain-table.js';
 import { agreeOnSettings, settingsKey } from './engine/settings-record.js';
+import type { Turn } from './engine/turn.js';
 import { Turns } from './engine/turns.js';
 import { UnknownIds } from './engine/unknown-ids.js';
 import { ClusterError } from './errors.js';
@@ -89,14 +90,17 @@ export class DistributedManager implements Manager {
     };
   }
 
-  createSession({ label }: { readonly label?: string } = {}): Session { return this.#turns.create(label); }
+  createSession({ label, reentrant = false }: { readonly label?: string; readonly reentrant?: boolean } = {}): Session {
+    return this.#begun(reentrant, undefined, this.#turns.create(label));
+  }
 
   findSession(id: string, options: FindOptions = {}): Promise<Session | undefined> {
     try {
       checkSessionId(id);
       const access = accessOf(options);
       const key = this.#keyOf(id);
-      const begins = options.reentrant === true && access !== 'snapshot';
+      const { reentrant = false } = options;
+      const begins = reentrant && access !== 'snapshot';
       // One that begins has nothing to come back to: requests of one connection can have one context.
       const nested = begins || access === 'snapshot' ? undefined : this.#nesting.find(key);
       if (nested !== undefined) {
@@ -104,13 +108,13 @@ export class DistributedManager implements Manager {
         return Promise.resolve(nested);
       }
       const scope = begins ? this.#nesting.enter(key) : undefined;
-      if (options.reentrant === true && !begins) this.#nesting.leave();
+      if (reentrant && !begins) this.#nesting.leave();
       if (this.#isServing() && options.signal?.aborted !== true) {
         const session = this.#findNow(id, key, access, options.label);
-        if (session !== undefined) return Promise.resolve(this.#within(scope, session));
+        if (session !== undefined) return Promise.resolve(this.#begun(reentrant, scope, session));
       }
       const found = this.#find(id, key, access, options);
-      return scope === undefined ? found : found.then((session) => session && this.#within(scope, session));
+      return reentrant ? found.then((session) => session && this.#begun(reentrant, scope, session)) : found;
     } catch (error) {
       return Promise.reject(error);
     }
@@ -125,8 +129,9 @@ export class DistributedManager implements Manager {
         turn.holds -= 1;
         return this.#turns.send(turn, true);
       }
-      if (turn.access === 'new' && !this.#isServing()) return this.#ready().then(() => this.#turns.send(turn, !release));
-      return this.#turns.send(turn, !release);
+      const scope = release ? undefined : this.#nest(turn);
+      const sent = turn.access === 'new' && !this.#isServing() ? this.#ready().then(() => this.#turns.send(turn, !release)) : this.#turns.send(turn, !release);
+      return scope === undefined ? sent : sent.then(() => { if (turn.place !== undefined) fill(scope, turn, session); });
     } catch (error) {
       return Promise.reject(error);
     }
@@ -161,6 +166,7 @@ export class DistributedManager implements Manager {
   async changeSessionId(session: Session): Promise<Session> {
     const state = stateOf(session);
     const turn = this.#turns.turnOf(state);
+    if (turn.access !== 'new') turn.scope ??= this.#nest(turn);
     await this.#readyToFinish();
     return this.#turns.changeId(turn, (newKey, deadlineMs) => moveSession(this.#engine, this.#turns, turn, newKey, deadlineMs));
   }
@@ -236,10 +242,15 @@ export class DistributedManager implements Manager {
     return access === 'shared' ? this.#turns.openShared(id, place, label) : this.#turns.openExclusive(id, place, label);
   }
 
-  #within(scope: Scope | undefined, session: Session): Session {
-    if (scope !== undefined) fill(scope, this.#turns.turnOf(stateOf(session)), session);
+  #begun(reentrant: boolean, scope: Scope | undefined, session: Session): Session {
+    const turn = this.#turns.turnOf(stateOf(session));
+    turn.isReentrant = reentrant;
+    if (scope !== undefined) fill(scope, turn, session);
     return session;
   }
+
+  /** For a turn that may get its lock by what it does next. */
+  #nest(turn: Turn): Scope | undefined { return turn.isReentrant && turn.place === undefined ? this.#nesting.nest(turn.key) : undefined; }
 
   #keyOf(id: string): string { return `${this.context}.s.${digestOf(id)}`; }
 

@@ -40,9 +40,9 @@ export interface Manager {
   health(): Health;
   /**
    * A new session with a fresh id. No I/O until it is sent; one without attributes is never stored. `label`: what the caller
-   * calls itself in events and in lock errors of others.
+   * calls itself in events and in lock errors of others. `reentrant`: as for `findSession`, from a send with `release: false` on.
    */
-  createSession(options?: { readonly label?: string }): Session;
+  createSession(options?: { readonly label?: string; readonly reentrant?: boolean }): Session;
   /**
    * The session, locked for the caller until it is sent (unless `options.access` is `snapshot`). Undefined: there is none.
    * Rejects with `CLUSTER_LOCKED` after the wait, or before it as `onLocked` says, `CLUSTER_QUEUE_FULL`, `CLUSTER_MOVED`, `CLUSTER_UNAVAILABLE`.

@@ -177,4 +177,45 @@ describe('reentrant', () => {
     await cluster.within(500, a.manager.update(next.id, increment));
     await a.manager.sendSession(next);
   });
+
+  it.each(['snapshot', 'new'] as const)('holds from a save on for a handle that had no lock before: %s', async (kind) => {
+    const a = await cluster.add('a', { lockTimeoutMs: 1000 });
+    const id = await cluster.session(a);
+    await new AsyncLocalStorage<number>().run(1, async () => {
+      const handle = kind === 'new' ? a.manager.createSession({ reentrant: true }) : await found(a.manager.findSession(id, { access: 'snapshot', reentrant: true }));
+      handle.set('n', 5);
+      await cluster.within(100, a.manager.sendSession(handle, { release: false }));
+      await cluster.within(100, a.manager.update(handle.id, (inner) => { expect(inner).toBe(handle); increment(inner); }));
+      expect(await cluster.stored(handle.id)).toEqual({ n: 6 });
+      increment(handle);
+      await cluster.within(100, a.manager.sendSession(handle));
+      await cluster.within(100, a.manager.update(handle.id, (own) => { expect(own).not.toBe(handle); expect(own.get('n')).toBe(7); }));
+    });
+    expect(a.manager.health().running).toBe(0);
+  });
+
+  it('holds after an id change of a snapshot as well, and leaves an update around it alone', async () => {
+    const a = await cluster.add('a', { lockTimeoutMs: 1000 });
+    const [id, other] = [await cluster.session(a), await cluster.session(a)];
+    await cluster.within(100, a.manager.update(other, async (outer) => {
+      const handle = await found(a.manager.findSession(id, { access: 'snapshot', reentrant: true }));
+      const next = await a.manager.changeSessionId(handle);
+      await a.manager.update(next.id, (inner) => { expect(inner).toBe(next); increment(inner); });
+      await a.manager.sendSession(next);
+      expect(await cluster.stored(next.id)).toEqual({ n: 1 });
+      expect(outer.id).toBe(other);
+    }));
+  });
+
+  it('gives nothing back after a save that stored nothing, which took no lock', async () => {
+    const a = await cluster.add('a', { lockTimeoutMs: 1000 });
+    const id = await cluster.session(a);
+    await new AsyncLocalStorage<number>().run(1, async () => {
+      const handle = await found(a.manager.findSession(id, { access: 'snapshot', reentrant: true }));
+      await cluster.within(100, a.manager.sendSession(handle, { release: false }));
+      await cluster.within(100, a.manager.update(id, (own) => { expect(own).not.toBe(handle); increment(own); }));
+      await cluster.within(100, a.manager.sendSession(handle));
+    });
+    expect(await cluster.stored(id)).toEqual({ n: 1 });
+  });
 });

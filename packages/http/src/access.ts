@@ -14,12 +14,14 @@ export function accessOf(req: IncomingMessage, setting: Settings['access']): Exc
   }
 }
 
+/** Express and Connect keep the whole address in `originalUrl` while a router shortens `url`. */
+export const urlOf = (req: IncomingMessage): string => (req as { originalUrl?: string }).originalUrl ?? req.url ?? '';
+
 const MAX_LABEL_LENGTH = 200;
 
 /** What the request calls itself in lock errors: method and path, without the query, which may hold secrets. */
 export function labelOf(req: IncomingMessage): string {
-  // Express and Connect keep the whole address here while a router shortens `url`.
-  const url = (req as { originalUrl?: string }).originalUrl ?? req.url ?? '';
+  const url = urlOf(req);
   const query = url.indexOf('?');
   return `${req.method ?? ''} ${query < 0 ? url : url.slice(0, query)}`.slice(0, MAX_LABEL_LENGTH);
 }

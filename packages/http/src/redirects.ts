@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ClusterError } from '@cluster/core';
 import { serialize } from 'cookie';
+import { urlOf } from './access.js';
 import type { Settings } from './options.js';
 import { isOverTls } from './proxies.js';
 import { explain, warn } from './warnings.js';
@@ -23,41 +24,41 @@ export class Redirects {
     this.#marked = `${this.#mark}=`;
   }
 
-  /** Whether the request may be sent on. One with a cookie whose name merely ends like the mark's waits, which does no harm. */
-  isOpenTo(req: IncomingMessage): boolean {
-    return req.headers.cookie?.includes(this.#marked) !== true;
-  }
-
   /**
-   * Sends the client on, where the error of its find says so. `stay`: nothing is answered, since it would arrive there without
-   * its session; undefined: the error is about something else.
+   * Which addresses the request may be sent to: those where it will arrive with its session. Not twice in a row: one with the mark
+   * waits, and so does one with a cookie whose name merely ends like the mark's, which does no harm.
    */
-  answer(error: unknown, req: IncomingMessage, res: ServerResponse | undefined): 'sent' | 'stay' | undefined {
-    const to = ClusterError.is(error) ? error.redirectTo : undefined;
-    if (to === undefined) return undefined;
-    return res !== undefined && this.#send(req, res, to) ? 'sent' : 'stay';
-  }
-
-  #send(req: IncomingMessage, res: ServerResponse, origin: string): boolean {
-    // Express and Connect keep the whole address here while a router shortens `url`. A proxy's request names a host in it, and goes nowhere.
-    const url = (req as { originalUrl?: string }).originalUrl ?? req.url ?? '';
-    if (res.headersSent || !url.startsWith('/')) return false;
-    const { cookie, trusts } = this.settings;
-    const overTls = isOverTls(req, trusts);
-    const secure = cookie.secure === 'auto' ? overTls : cookie.secure;
-    if (!this.#reaches(req, new URL(origin), secure || overTls)) {
+  open(req: IncomingMessage, res: ServerResponse | undefined): false | ((origin: string) => boolean) {
+    if (res === undefined || req.headers.cookie?.includes(this.#marked) === true) return false;
+    return (origin) => {
+      // A proxy's request names a host in its address, and goes nowhere.
+      if (res.headersSent || !urlOf(req).startsWith('/')) return false;
+      const overTls = isOverTls(req, this.settings.trusts);
+      if (this.#reaches(req, new URL(origin), this.#isSecure(overTls) || overTls)) return true;
       warn('REDIRECT_WITHOUT_COOKIE');
       return false;
-    }
+    };
+  }
+
+  /** Sends the client on, where the error of its find says so; false: the error is about something else. */
+  answer(error: unknown, req: IncomingMessage, res: ServerResponse | undefined): boolean {
+    const origin = ClusterError.is(error) ? error.redirectTo : undefined;
+    if (origin === undefined || res === undefined) return false;
     explain(req, 'is sent to %s, whose request has its session', origin);
-    const { path, domain, sameSite, partitioned = false } = cookie;
+    const { path, domain, sameSite, partitioned = false } = this.settings.cookie;
+    const secure = this.#isSecure(isOverTls(req, this.settings.trusts));
     res.statusCode = 307;
-    res.setHeader('Location', origin + url);
+    res.setHeader('Location', origin + urlOf(req));
     res.setHeader('Cache-Control', 'no-store');
     res.setHeader('Content-Length', 0);
     res.appendHeader('Set-Cookie', serialize(this.#mark, '1', { path, sameSite, partitioned, secure, httpOnly: true, maxAge: MARKED_S, ...(domain !== undefined && { domain }) }));
     res.end();
     return true;
+  }
+
+  #isSecure(overTls: boolean): boolean {
+    const { secure } = this.settings.cookie;
+    return secure === 'auto' ? overTls : secure;
   }
 
   /** Whether the browser will send the session cookie there. */

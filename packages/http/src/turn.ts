@@ -72,16 +72,15 @@ export class Turn implements Commit, Actions {
     const { id, sentS } = named;
     const found = (session: Session | undefined) => { if (this.#found(session, access, sentS)) this.#enter(next); else gone(); };
     const lost = (error: unknown) => {
-      const answer = this.#left ? 'left' : site.redirects?.answer(error, req, this.res);
-      if (answer === 'stay') find(false).then(found, lost); else if (answer !== undefined) gone();
+      if (this.#left || site.redirects?.answer(error, req, this.res) === true) gone();
       else if (this.#lost(error)) this.#enter(next); else next(error);
     };
-    const find = (redirect: boolean) => site.manager.findSession(id, access === 'snapshot' ? { access, label: labelOf(req), reentrant: true } : this.#queued(access, redirect));
-    find(site.redirects?.isOpenTo(req) === true).then(found, lost);
+    const redirect = access !== 'snapshot' && site.redirects !== undefined && site.redirects.open(req, this.res);
+    site.manager.findSession(id, access === 'snapshot' ? { access, label: labelOf(req), reentrant: true } : this.#queued(access, redirect)).then(found, lost);
   }
 
   /** A client that leaves gives its place in the queue up, and the lock; a snapshot has neither. */
-  #queued(access: 'exclusive' | 'shared', redirect = false): FindOptions {
+  #queued(access: 'exclusive' | 'shared', redirect: FindOptions['redirect'] = false): FindOptions {
     this.#finding = spareController();
     this.#watch();
     return { access, label: labelOf(this.req), signal: this.#finding.signal, redirect, reentrant: true };
@@ -136,7 +135,7 @@ export class Turn implements Commit, Actions {
 
   #use(): void {
     this.#used = true;
-    const handle = this.#handle ?? this.#take(this.site.manager.createSession({ label: labelOf(this.req) }));
+    const handle = this.#handle ?? this.#take(this.site.manager.createSession({ label: labelOf(this.req), reentrant: true }));
     // Too late for a cookie, and for a change: the handle is ended, so that a change throws.
     if (this.#flushed) this.#giveUp(handle);
   }
@@ -272,7 +271,7 @@ export class Turn implements Commit, Actions {
         const locked = this.#released ? await this.#foundAgain(old.id) : old;
         dropOthers(this.#take(await this.#orGiveUp(locked, manager.changeSessionId(locked))), keep);
       } else {
-        carryOver(old, this.#take(manager.createSession({ label: labelOf(this.req) })), keep);
+        carryOver(old, this.#take(manager.createSession({ label: labelOf(this.req), reentrant: true })), keep);
         manager.releaseSession(old).catch(ignored);
       }
       this.#failure = undefined;

@@ -37,6 +37,25 @@ describe.each(names)('under %s', (name) => {
     expect(manager.health()).toMatchObject({ running: 0, waiting: 0 });
   });
 
+  it('nor does one that got the session by save() or regenerate(): a GET, and the first request of a visitor', async () => {
+    const sessions = instance({ lockTimeoutMs: 300 });
+    const { manager } = sessions;
+    const { url } = await serve(hosts[name]?.(sessions, async (req, res) => {
+      if (req.url === '/new-id') await req.session.regenerate({ keep: true });
+      req.session.count = (req.session.count ?? 0) + 1;
+      if (req.url !== '/new-id') await req.session.save();
+      await manager.update(req.session.id, (session) => { session.count = (session.count ?? 0) + 1; });
+      req.session.count += 1;
+      res.end(JSON.stringify(req.session));
+    }) ?? (() => undefined));
+    const visitor = new Visitor();
+    expect((await visitor.get(url)).body).toBe('{"count":3}');
+    expect((await visitor.get(url)).body).toBe('{"count":6}');
+    expect((await visitor.get(`${url}/new-id`)).body).toBe('{"count":9}');
+    expect((await visitor.get(url)).body).toBe('{"count":12}');
+    expect(manager.health()).toMatchObject({ running: 0, waiting: 0 });
+  });
+
   it('a find inside of a handler that is never sent ends with the response', async () => {
     const sessions = instance({ lockTimeoutMs: 300, affinity: 'keep' });
     const { url } = await serve(hosts[name]?.(sessions, async (req, res) => {

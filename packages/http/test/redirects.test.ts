@@ -88,6 +88,24 @@ describe.each(Object.keys(hosts))("onLocked 'redirect' under %s", (host) => {
   });
 });
 
+describe.each(Object.keys(hosts))("a request that waits in place of a redirect, under %s", (host) => {
+  it('keeps its place, and does not wait for itself where its handler updates its session', async () => {
+    const [a, b] = await two({ lockTimeoutMs: 2_000 }, { host, urlOf: (_port, name) => `http://www-${name}.foo.com` });
+    const visitor = new Visitor();
+    await visitor.post(`${a.url}/first`);
+    const slow = await busy(a, visitor);
+    const { url } = await serve(hosts[host]?.(b.sessions, async (req, res) => {
+      await b.sessions.manager.update(req.session.id, (session) => { session.count = (session.count ?? 0) + 10; });
+      res.end(String(req.session.count));
+    }) ?? (() => undefined));
+    const waiting = visitor.post(`${url}/next`);
+    await until(() => (b.sessions.health().storeCalls.acquire ?? 0) > 2);
+    endAll();
+    await slow.reply;
+    expect(await waiting).toMatchObject({ status: 200, body: '12' });
+  });
+});
+
 describe("onLocked 'redirect'", () => {
   it('leaves the session where it is used', async () => {
     const [a, b] = await two();

@@ -25,7 +25,7 @@ export class Finding {
   asking(options: FindOptions, onLocked = this.options.onLocked): Asking {
     const arrivedMs = this.engine.now();
     const waitMs = options.waitMs ?? (onLocked === 'error' ? 0 : this.options.lockTimeoutMs);
-    const patience = new Patience(this.engine, onLocked, options.redirect !== false);
+    const patience = new Patience(this.engine, onLocked, options.redirect);
     return { arrivedMs, deadlineMs: arrivedMs + waitMs, signal: options.signal, label: options.label, kind: options.access === 'shared' ? 'shared' : 'request', patience };
   }
 

@@ -33,6 +33,13 @@ export class Nesting {
     return scope;
   }
 
+  /** The same for a turn that gets its lock while it runs: turns around it are come back to as before. */
+  nest(key: string): Scope {
+    const scope = { key, outer: this.#outer, session: undefined };
+    storage.enterWith(this.#with(scope));
+    return scope;
+  }
+
   /** From here on the context comes back to nothing. */
   leave(): void {
     // Where nobody has entered, storage stays unused.
@@ -46,12 +53,16 @@ export class Nesting {
   run<T>(turns: readonly (readonly [turn: Turn, session: Session])[], work: () => T): T {
     const [first, ...rest] = turns;
     if (first === undefined) return work();
-    let outer = this.#present;
-    // What has ended must not pile up in a context where one update follows the other.
-    while (outer !== undefined && outer.session === undefined) outer = outer.outer;
-    const scope = { key: first[0].key, outer, session: undefined };
+    const scope = { key: first[0].key, outer: this.#outer, session: undefined };
     fill(scope, ...first);
     return storage.run(this.#with(scope), () => this.run(rest, work));
+  }
+
+  /** What has ended must not pile up in a context where one update follows the other. */
+  get #outer(): Scope | undefined {
+    let outer = this.#present;
+    while (outer !== undefined && outer.session === undefined) outer = outer.outer;
+    return outer;
   }
 
   get #present(): Scope | undefined { return storage.getStore()?.get(this); }

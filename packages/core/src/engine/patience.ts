@@ -1,3 +1,4 @@
+import type { FindOptions } from '../cluster-store.js';
 import { ClusterError, type LockHolder } from '../errors.js';
 import { isLockAnswer, type LockAnswer, type OnLocked } from '../options.js';
 import { shortName } from '../session-id.js';
@@ -12,13 +13,13 @@ export class Patience {
   #answer: LockAnswer | undefined;
   #isTold = false;
 
-  constructor(private readonly engine: Engine, private readonly onLocked: OnLocked, private readonly mayRedirect: boolean) {
+  constructor(private readonly engine: Engine, private readonly onLocked: OnLocked, private readonly redirect: NonNullable<FindOptions['redirect']> = true) {
     // Without a function `error` is a wait of 0 ms.
     if (typeof onLocked !== 'function') this.#answer = onLocked === 'redirect' ? 'redirect' : 'wait';
   }
 
   /** Whether what the holder answers may end the wait. */
-  get isOpen(): boolean { return this.#answer === undefined || (this.#answer === 'redirect' && this.mayRedirect); }
+  get isOpen(): boolean { return this.#answer === undefined || (this.#answer === 'redirect' && this.redirect !== false); }
 
   /**
    * To be called whenever it is known who has the session that the request waits for.
@@ -31,15 +32,16 @@ export class Patience {
     const lock = { session: shortName(slot.key), label: asking.label, waitedMs: Math.round(engine.now() - asking.arrivedMs), holder };
     this.#answer ??= this.#ask(lock);
     if (this.#answer === 'error') throw locked(engine, slot, asking);
-    if (this.#answer === 'redirect' && this.mayRedirect && this.#isElsewhere(holder)) throw locked(engine, slot, asking, holder.publicUrl);
+    if (this.#answer === 'redirect' && this.#leadsElsewhere(holder)) throw locked(engine, slot, asking, holder.publicUrl);
     if (this.#isTold || lock.waitedMs < LONG_WAIT_MS) return;
     this.#isTold = true;
     engine.events.emit('waiting', lock);
   }
 
   /** An address that is this instance's own leads back here. */
-  #isElsewhere({ isHere, publicUrl }: LockHolder): boolean {
-    return !isHere && publicUrl !== undefined && publicUrl !== this.engine.settings.publicUrl;
+  #leadsElsewhere({ isHere, publicUrl }: LockHolder): boolean {
+    if (isHere || publicUrl === undefined || publicUrl === this.engine.settings.publicUrl) return false;
+    return typeof this.redirect === 'function' ? this.redirect(publicUrl) : this.redirect;
   }
 
   #ask(lock: Parameters<Exclude<OnLocked, string>>[0]): LockAnswer {

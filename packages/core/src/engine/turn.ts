@@ -22,6 +22,8 @@ export class Turn implements User {
   /** Finds in its own asynchronous context that have come back to it and not ended yet. */
   holds = 0;
   scope: Scope | undefined;
+  /** Of a request: finds in its context come back to it as soon as it has the lock. */
+  isReentrant = false;
   /** Why nothing that it changed can be stored any more. */
   failure: ClusterError | undefined;
 

@@ -173,7 +173,9 @@ export class Turns {
     try {
       if (turn.access === 'new') {
         const session = this.create(turn.label);
-        stateOf(session).adopt(turn.state);
+        const next = stateOf(session);
+        next.adopt(turn.state);
+        if (next.turn !== undefined) next.turn.isReentrant = turn.isReentrant;
         return session;
       }
       this.#close(turn, 'moved to another id');
