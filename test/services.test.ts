@@ -5,7 +5,10 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { RedisCluster } from '../scripts/services/redis-cluster.js';
+import { RedisSentinel } from '../scripts/services/redis-sentinel.js';
 import { RedisServer } from '../scripts/services/redis.js';
+import { ask } from '../scripts/services/redis-wire.js';
 import { until } from '../scripts/services/server-process.js';
 
 const repository = dirname(import.meta.dirname);
@@ -103,6 +106,81 @@ describe('a Redis', () => {
   });
 });
 
+describe('a Redis with a replica and a Sentinel', () => {
+  let redis: RedisSentinel;
+  beforeAll(async () => { redis = await RedisSentinel.start(); });
+  afterAll(async () => { await redis.stop(); });
+
+  const replicated = async (key: string, value: string) => {
+    const [primary, replica] = [await redis.primary(), await redis.replica()];
+    await primary.send('SET', key, value);
+    await until(`the replica has ${key}`, async () => await replica.send('GET', key) === value);
+  };
+
+  it('loses what the replica did not hear of, when the replica takes over', async () => {
+    const former = await redis.primary();
+    await replicated('key', 'heard of');
+    await redis.cutReplica();
+    expect(await former.send('SET', 'key', 'acknowledged')).toBe('OK');
+    const next = await redis.failOver();
+    expect(next).not.toBe(former);
+    expect(await redis.primary()).toBe(next);
+    expect(await next.send('GET', 'key')).toBe('heard of');
+    expect(await next.send('SET', 'key', 'goes on')).toBe('OK');
+  }, 90_000);
+
+  it('takes the former primary back as a replica', async () => {
+    await redis.heal();
+    await replicated('key', 'both');
+    await expect((await redis.replica()).send('SET', 'key', '1')).rejects.toThrow('READONLY');
+  }, 90_000);
+
+  it('lets both change places', async () => {
+    const former = await redis.primary();
+    const next = await redis.switchOver();
+    expect(next).not.toBe(former);
+    expect(await redis.primary()).toBe(next);
+    await expect(former.send('SET', 'key', '1')).rejects.toThrow('READONLY');
+    expect(await next.send('SET', 'key', '1')).toBe('OK');
+  }, 90_000);
+});
+
+describe('a Redis of three nodes', () => {
+  let redis: RedisCluster;
+  beforeAll(async () => { redis = await RedisCluster.start(); });
+  afterAll(async () => { await redis.stop(); });
+
+  it('gives each node a third of the slots', async () => {
+    const nodes = await Promise.all([0, 5460, 5461, 10_921, 10_922, 16_383].map((slot) => redis.nodeOf(slot)));
+    const [one, two, three] = redis.nodes;
+    expect(nodes.map((node) => redis.nodes.indexOf(node))).toEqual([one, one, two, two, three, three].map((node) => redis.nodes.indexOf(node!)));
+  });
+
+  it('moves a slot, key by key', async () => {
+    const slot = await redis.slotOf('key');
+    const from = await redis.nodeOf(slot);
+    await from.send('SET', 'key', '1');
+    await from.send('SET', '{key}.2', '2');
+    const migration = await redis.migrate(slot);
+    expect(await from.send('GET', 'key')).toBe('1');
+    expect(await migration.moveKeys(1)).toBe(1);
+    const answers = await Promise.all(['key', '{key}.2'].map((key) => from.send('GET', key).catch((error: unknown) => String(error))));
+    expect(answers.sort()).toEqual([expect.stringMatching(/^[12]$/), `Error: ASK ${slot} 127.0.0.1:${migration.to.port}`]);
+    await migration.finish();
+    await expect(from.send('GET', 'key')).rejects.toThrow(`MOVED ${slot} 127.0.0.1:${migration.to.port}`);
+    expect(await redis.nodeOf(slot)).toBe(migration.to);
+    expect(await migration.to.send('MGET', 'key', '{key}.2')).toEqual(['1', '2']);
+  });
+
+  it('is whole again when a node that was killed is started', async () => {
+    const node = redis.nodes[1]!;
+    await node.kill();
+    await node.restart();
+    await redis.ready();
+    expect(await redis.nodeOf(8000)).toBe(node);
+  });
+});
+
 describe('servers whose starter is killed', () => {
   it.each(['SIGKILL', 'SIGTERM'] as const)('end, and their folders with them (%s)', async (signal) => {
     const folder = await mkdtemp(join(tmpdir(), 'cluster-starter-'));
@@ -122,6 +200,33 @@ describe('servers whose starter is killed', () => {
     for (const { pid } of started) await isGone(pid);
     await until('the folders are removed', async () => !existsSync(dirname(started[0]!.folder)), 10_000);
     await rm(folder, { recursive: true });
+  });
+});
+
+describe('npm run services -- up redis', () => {
+  const command = (...args: string[]) => spawn(process.execPath, ['scripts/services.mjs', ...args], { cwd: repository, stdio: ['ignore', 'pipe', 'inherit'] });
+  /** Resolves when it has said how it is ended. */
+  const printed = async ({ stdout }: ReturnType<typeof command>) => {
+    let text = '';
+    for await (const part of stdout) if ((text += String(part)).includes('Ctrl-C')) break;
+    return text;
+  };
+  const portIn = (text: string) => Number(/redis:\/\/127\.0\.0\.1:(\d+)/.exec(text)![1]);
+
+  it.each([
+    ['Ctrl-C', async (up: ReturnType<typeof command>) => { up.kill('SIGINT'); }],
+    ['down', async (_up: unknown, port: number) => {
+      await once(command('down'), 'exit');
+      await expect(ask(port, ['PING'])).rejects.toThrow('ECONNREFUSED');
+    }],
+  ])('runs until %s', async (_what, end) => {
+    const up = command('up', 'redis');
+    const port = portIn(await printed(up));
+    expect(await ask(port, ['PING'])).toBe('PONG');
+    const exit = once(up, 'exit');
+    await end(up, port);
+    expect(await exit).toEqual([0, null]);
+    await expect(ask(port, ['PING'])).rejects.toThrow('ECONNREFUSED');
   });
 });
 

@@ -11,6 +11,8 @@ const FOLDER = fileURLToPath(new URL('../../node_modules/.cache/services/', impo
 /** Lets another process of this checkout ask this one to end, and wait until it has. */
 export class Doorbell {
   readonly #visitors = new Set<Socket>();
+  readonly #word = randomBytes(16).toString('hex');
+  readonly #file = join(FOLDER, String(process.pid));
   readonly #server = createServer((visitor) => {
     visitor.on('error', () => undefined);
     visitor.once('data', (said) => {
@@ -21,17 +23,16 @@ export class Doorbell {
       }
     });
   });
-  readonly #word = randomBytes(16).toString('hex');
-  readonly #file = join(FOLDER, String(process.pid));
 
   /** Resolves when somebody rings. */
-  async rung(): Promise<void> {
+  readonly rung = once(this.#server, 'rung');
+
+  async open(): Promise<void> {
     this.#server.listen(0, '127.0.0.1');
     await once(this.#server, 'listening');
     await mkdir(FOLDER, { recursive: true });
     // A server that listens on TCP has an address of this shape.
     await writeFile(this.#file, `${(this.#server.address() as AddressInfo).port} ${this.#word}`, { mode: 0o600 });
-    await once(this.#server, 'rung');
   }
 
   /** Lets go who has rung. */

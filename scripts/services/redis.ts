@@ -11,11 +11,15 @@ export interface RedisSettings {
 /** One Redis. */
 export class RedisServer extends ServerProcess {
   readonly #config: Readonly<Record<string, string>>;
+  #primary: RedisServer | undefined;
 
   private constructor(place: Place, { aof = false, config = {} }: RedisSettings) {
     super(place);
     this.#config = {
-      save: '', appendonly: aof ? 'yes' : 'no', appendfsync: 'always', ...config,
+      save: '', appendonly: aof ? 'yes' : 'no', appendfsync: 'always',
+      // By default a replica waits 5 s for others that may want the same content.
+      'repl-diskless-sync-delay': '0',
+      ...config,
     };
   }
 
@@ -37,9 +41,14 @@ export class RedisServer extends ServerProcess {
     return text.split('\r\n').find((line) => line.startsWith(`${field}:`))?.slice(field.length + 1);
   }
 
+  /** Makes it a replica of another one from its next start on, or of none. */
+  follow(primary: RedisServer | undefined): void { this.#primary = primary; }
+
   protected command() {
     const settings = { port: String(this.port), bind: this.host, dir: this.folder, ...this.#config };
-    return { command: 'redis-server', args: Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]) };
+    const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
+    const replicaOf = this.#primary === undefined ? [] : ['--replicaof', this.#primary.host, String(this.#primary.port)];
+    return { command: 'redis-server', args: [...args, ...replicaOf] };
   }
 
   protected async isReady(): Promise<boolean> { return await ask(this.port, ['PING'], 1000) === 'PONG'; }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Keeper, type Command } from './keeper.js';
 
-/** What a server has to itself. `peerPort`: for the servers that it forms a cluster with. */
+/** What a server has to itself. */
 export interface Place { readonly keeper: Keeper; readonly folder: string; readonly port: number; readonly peerPort: number }
 
 /** One start of a server, and how it ended. */
@@ -30,6 +30,8 @@ export abstract class ServerProcess {
 
   readonly host = '127.0.0.1';
   get port(): number { return this.place.port; }
+  /** For the servers that it forms a cluster with. */
+  get peerPort(): number { return this.place.peerPort; }
   get folder(): string { return this.place.folder; }
   /** Undefined while it does not run. */
   get pid(): number | undefined { return this.#life.end === undefined ? this.#life.pid : undefined; }
@@ -107,15 +109,15 @@ let serverCount = 0;
 let folderCount = 0;
 
 /** Starts a server in a place of its own; in another one, if somebody else took the port in the meantime. */
-export async function launch<S extends ServerProcess>(name: string, make: (place: Place) => S): Promise<S> {
+export async function launch<S extends ServerProcess>(name: string, make: (place: Place) => S | Promise<S>): Promise<S> {
   for (let tried = 1; ; tried++) {
-    const server = make(await enter(name));
+    const server = await make(await enter(name));
     try {
       await server.restart();
       return server;
     } catch (error) {
       await server.stop();
-      if (tried === PLACES_TRIED || await isFree(server.port)) throw error;
+      if (tried === PLACES_TRIED || await isFree(server.port) && await isFree(server.peerPort)) throw error;
     }
   }
 }

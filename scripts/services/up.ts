@@ -1,28 +1,40 @@
 import { once } from 'node:events';
 import { Doorbell, ringAll } from './doorbell.js';
+import { RedisCluster } from './redis-cluster.js';
+import { RedisSentinel } from './redis-sentinel.js';
 import { RedisServer } from './redis.js';
 
 interface Running { readonly lines: readonly string[]; stop: () => Promise<void> }
 
 const kinds: Readonly<Record<string, () => Promise<Running>>> = {
-  single: () => alone(RedisServer.start()),
-  aof: () => alone(RedisServer.start({ aof: true })),
+  single: async () => alone(await RedisServer.start()),
+  aof: async () => alone(await RedisServer.start({ aof: true })),
+  sentinel: async () => {
+    const redis = await RedisSentinel.start();
+    const lines = [
+      ...redis.sentinels.map(({ host, port }) => `Sentinel on ${host}:${port}, which calls them ${redis.name}`),
+      ...redis.servers.map(({ url }, at) => `${at === 0 ? 'primary' : 'replica'} ${url}`),
+    ];
+    return { lines, stop: () => redis.stop() };
+  },
+  cluster: async () => {
+    const redis = await RedisCluster.start();
+    return { lines: redis.nodes.map(({ url }) => `node ${url}`), stop: () => redis.stop() };
+  },
 };
 
-async function alone(starting: Promise<RedisServer>): Promise<Running> {
-  const server = await starting;
-  return { lines: [server.url], stop: () => server.stop() };
-}
+const alone = (server: RedisServer): Running => ({ lines: [server.url], stop: () => server.stop() });
 
-/** Starts a Redis of this kind and says where it is; resolves after Ctrl-C or `down`, when nothing is left of it. */
+/** Starts a Redis of this kind and says where it is; resolves when nothing is left of it, after Ctrl-C or `down`. */
 export async function up(kind: string): Promise<void> {
   const start = kinds[kind];
   if (start === undefined) throw new Error(`up redis: expected ${Object.keys(kinds).join(', ')}, found ${kind}`);
   const { lines, stop } = await start();
   const doorbell = new Doorbell();
+  await doorbell.open();
   for (const line of lines) console.log(line);
   console.log('Ctrl-C or npm run services -- down ends it.');
-  await Promise.race([doorbell.rung(), ...['SIGINT', 'SIGTERM', 'SIGHUP'].map((signal) => once(process, signal))]);
+  await Promise.race([doorbell.rung, ...['SIGINT', 'SIGTERM', 'SIGHUP'].map((signal) => once(process, signal))]);
   await stop();
   await doorbell.close();
 }
