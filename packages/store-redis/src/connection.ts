@@ -1,0 +1,126 @@
+import { Redis, type Cluster, type RedisOptions } from 'ioredis';
+import { ClusterError } from '@cluster/core';
+import type { Script } from './scripts.js';
+
+/** What a client of Redis must do for the driver; another one than ioredis would be put in here. */
+export interface Connection {
+  /** Rejects if there is nothing to connect to. */
+  open(): Promise<void>;
+  close(): void;
+  /** Runs a script over one key; texts in the answer are buffers. */
+  run(script: Script, key: string, args: readonly Argument[]): Promise<unknown>;
+  /** Runs a script without a key on every server that takes writes. */
+  runOnEach(script: Script): Promise<unknown[]>;
+  /** Resolves to how many listen. */
+  publish(channel: string, message: string, isSharded: boolean): Promise<number>;
+  /** The servers that take writes. */
+  servers(): Redis[];
+  /** Connections to be made for a subscription; in a cluster one of the servers has the channel. */
+  subscribers(): Redis[];
+}
+
+export type Argument = string | number | Buffer;
+
+const START_MS = 5_000;
+const RECONNECT_MS = 100;
+/** A server from which nothing comes for so long, although it was asked, is connected to anew. */
+const SILENCE_MS = 2_000;
+
+/**
+ * Whatever the client is set to: nothing is sent twice, what is unanswered when a connection ends is rejected then, and a server
+ * that is back is found at once.
+ */
+const settingsOver = (given: Pick<RedisOptions, 'connectTimeout' | 'socketTimeout'> = {}) => ({
+  lazyConnect: true, autoResubscribe: false, autoResendUnfulfilledCommands: false, enableOfflineQueue: true, maxRetriesPerRequest: 0,
+  retryStrategy: () => RECONNECT_MS, enableReadyCheck: true, maxLoadingRetryTime: RECONNECT_MS, failoverDetector: true,
+  // A primary that has become a replica: its name may lead to another one by now.
+  reconnectOnError: (error: Error) => error.message.includes('READONLY'),
+  connectTimeout: Math.min(given.connectTimeout ?? SILENCE_MS, SILENCE_MS), socketTimeout: given.socketTimeout ?? SILENCE_MS,
+  keyPrefix: '', enableAutoPipelining: false, stringNumbers: false, replyMapping: 'legacy', monitor: false, readOnly: false,
+}) as const;
+
+const clusterSettings = {
+  lazyConnect: true, enableOfflineQueue: true, clusterRetryStrategy: () => RECONNECT_MS, scaleReads: 'master', shardedSubscribers: false,
+  // What a closed connection left unanswered may have been done.
+  retryDelayOnFailover: 0, keyPrefix: '', enableAutoPipelining: false,
+} as const;
+
+/** The keys' prefix of a client that was passed in, which a duplicate of it must not put before channels. */
+export const keyPrefixOf = (client: Redis | Cluster): string => client.options.keyPrefix ?? '';
+
+export const isCluster = (client: Redis | Cluster): client is Cluster => client.isCluster;
+
+function connectionLike(template: Redis | Cluster | string): Redis | Cluster {
+  if (typeof template === 'string') return new Redis(template, settingsOver());
+  if (!isCluster(template)) return template.duplicate(settingsOver(template.options));
+  return template.duplicate([], { ...clusterSettings, redisOptions: settingsOver(template.options.redisOptions) });
+}
+
+/** Without the command, whose arguments are content of sessions. */
+const stripped = (error: unknown): Error => new Error(error instanceof Error ? error.message : String(error));
+
+/** What the server answered: a script whose first command was refused has changed nothing. */
+const isRefusal = (error: unknown): boolean => error instanceof Error && error.name === 'ReplyError';
+
+const isUnknownScript = (error: unknown): boolean => isRefusal(error) && String(error).includes('NOSCRIPT');
+
+function failure(error: unknown): Error {
+  const { message } = stripped(error);
+  return isRefusal(error) ? new ClusterError('CLUSTER_UNAVAILABLE', `Redis refused: ${message}; nothing was changed`) : new Error(message);
+}
+
+/** By ioredis: connections of its own, made like the client or by the URL that was given. */
+export class IoredisConnection implements Connection {
+  readonly #client: Redis | Cluster;
+  #lastError: Error | undefined;
+
+  constructor(template: Redis | Cluster | string) {
+    this.#client = connectionLike(template);
+    this.#client.on('error', (error: Error) => { this.#lastError = stripped(error); });
+  }
+
+  async open(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => { timer = setTimeout(() => { reject(new Error(`no answer within ${START_MS} ms`)); }, START_MS); });
+    try {
+      await Promise.race([this.#client.connect(), late]);
+    } catch (error) {
+      this.close();
+      const cause = this.#lastError ?? stripped(error);
+      throw new ClusterError('CLUSTER_UNAVAILABLE', `Redis cannot be connected to: ${cause.message}`, { cause });
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  close(): void {
+    this.#client.disconnect();
+  }
+
+  run(script: Script, key: string, args: readonly Argument[]): Promise<unknown> {
+    const client = this.#client;
+    return client.callBuffer('evalsha', [script.sha, 1, key, ...args]).catch(async (error: unknown) => {
+      if (!isUnknownScript(error)) throw failure(error);
+      return client.callBuffer('eval', [script.text, 1, key, ...args]).catch((again: unknown) => { throw failure(again); });
+    });
+  }
+
+  runOnEach(script: Script): Promise<unknown[]> {
+    return Promise.all(this.servers().map((server) => server.evalsha(script.sha, 0).catch(async (error: unknown) => {
+      if (!isUnknownScript(error)) throw failure(error);
+      return server.eval(script.text, 0).catch((again: unknown) => { throw failure(again); });
+    })));
+  }
+
+  async publish(channel: string, message: string, isSharded: boolean): Promise<number> {
+    return Number(await (isSharded ? this.#client.spublish(channel, message) : this.#client.publish(channel, message)));
+  }
+
+  servers(): Redis[] {
+    return isCluster(this.#client) ? this.#client.nodes('master') : [this.#client];
+  }
+
+  subscribers(): Redis[] {
+    return this.servers().map((server) => server.duplicate({ ...settingsOver(server.options), retryStrategy: null }));
+  }
+}

@@ -1,0 +1,155 @@
+import { createHash } from 'node:crypto';
+
+/** A step that the server takes as a whole. */
+export interface Script {
+  readonly sha: string;
+  readonly text: string;
+}
+
+const script = (...parts: readonly string[]): Script => {
+  const text = parts.join('\n').trim();
+  return { text, sha: createHash('sha1').update(text).digest('hex') };
+};
+
+/** Marks bytes among the values of a hash: no UTF-8 text begins with it. */
+export const BYTES = 0xff;
+/** Begins the names of fields that are attributes; the others are the record's own. */
+export const ATTRIBUTE = '.';
+
+// A replica refuses what could write, whether it does or not: without it, one that is cut off would answer with what is old.
+const begin = `
+local key = KEYS[1]
+redis.call('HDEL', key, '')
+local function now()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+-- Lua's stack takes some thousand arguments.
+local function portions(command, first)
+  for from = first, #ARGV, 4000 do redis.call(command, key, unpack(ARGV, from, math.min(from + 3999, #ARGV))) end
+end`;
+
+/** The fields of a record that \`found\` gives, in this order. */
+export const RECORD_FIELDS = ['format', 'version', 'grant', 'holder', 'lock', 'last', 'lifetime', 'created'] as const;
+
+const found = `
+local function found(haveGrant, haveVersion)
+  local fields = redis.call('HMGET', key, ${RECORD_FIELDS.map((name) => `'${name}'`).join(', ')})
+  local isKnown = fields[3] == haveGrant and fields[2] == haveVersion
+  return { math.max(0, now() - fields[8]), redis.call('PTTL', key), fields, not isKnown and redis.call('HGETALL', key) }
+end`;
+
+/** incarnation, grant, from, the grant and version that the caller has */
+export const acquire = script(begin, found, `
+local gone, holder, lock = unpack(redis.call('HMGET', key, 'gone', 'holder', 'lock'))
+if gone or not lock then return gone or '' end
+if lock ~= ARGV[2] then
+  if lock == '' then
+    redis.call('HSET', key, 'holder', ARGV[1], 'lock', ARGV[2])
+  elseif lock == ARGV[3] then
+    redis.call('HSET', key, 'holder', ARGV[1], 'lock', ARGV[2], 'last', holder)
+  else
+    return { holder, lock }
+  end
+end
+return found(ARGV[4], ARGV[5])`);
+
+/** the grant and version that the caller has */
+export const read = script(begin, found, `
+local gone, version = unpack(redis.call('HMGET', key, 'gone', 'version'))
+if gone or not version then return gone or '' end
+return found(ARGV[1], ARGV[2])`);
+
+/** incarnation, grant, 'keep' or 'release', lifetime, format, fields and values; 1: created */
+export const create = script(begin, `
+local grant, version, gone = unpack(redis.call('HMGET', key, 'grant', 'version', 'gone'))
+if gone or version then return version and grant == ARGV[2] and 1 or 0 end
+local keeps = ARGV[3] == 'keep'
+redis.call('HSET', key, 'format', ARGV[5], 'version', 1, 'grant', ARGV[2], 'holder', keeps and ARGV[1] or '', 'lock', keeps and ARGV[2] or '',
+  'last', keeps and '' or ARGV[1], 'lifetime', ARGV[4], 'created', now())
+portions('HSET', 6)
+redis.call('PEXPIRE', key, ARGV[4])
+return 1`);
+
+/**
+ * grant, the base's grant and version (where a change is made), lifetime (0: as it is), 'keep' or the next holder's incarnation and
+ * grant (empty: none), what is taken away: nothing (empty: no change), 'whole' or a number of fields; these fields, then fields
+ * and values. A number: the version that is there now.
+ */
+export const commit = script(begin, `
+local version, grant, holder, lock = unpack(redis.call('HMGET', key, 'version', 'grant', 'holder', 'lock'))
+if not version then return redis.call('HGET', key, 'gone') or 'fenced' end
+local changes, nextVersion, first = ARGV[7] ~= '', version, 8
+if changes then
+  nextVersion = ARGV[3] + 1
+  if grant == ARGV[1] and tonumber(version) == nextVersion then return nextVersion end
+end
+if lock ~= ARGV[1] then return 'fenced' end
+if changes then
+  if grant ~= ARGV[2] or version ~= ARGV[3] then return 'behind' end
+  if ARGV[7] == 'whole' then
+    for _, name in ipairs(redis.call('HKEYS', key)) do
+      if string.sub(name, 1, 1) == '${ATTRIBUTE}' then redis.call('HDEL', key, name) end
+    end
+  else
+    first = first + ARGV[7]
+    for n = 8, first - 1 do redis.call('HDEL', key, ARGV[n]) end
+  end
+end
+portions('HSET', first)
+if ARGV[5] ~= 'keep' then redis.call('HSET', key, 'last', holder, 'holder', ARGV[5], 'lock', ARGV[6]) end
+if ARGV[4] ~= '0' then redis.call('PEXPIRE', key, ARGV[4]) end
+return tonumber(nextVersion)`);
+
+/** grant (empty: forced), the base's grant and version, why, keepMs */
+export const remove = script(begin, `
+local gone, version, grant, holder, lock, given = unpack(redis.call('HMGET', key, 'gone', 'version', 'grant', 'holder', 'lock', 'given'))
+local forced = ARGV[1] == ''
+local removed = forced and lock and lock ~= '' and { holder, lock } or 'removed'
+if gone then
+  if forced and gone == 'removed' or not forced and given == ARGV[1] then return removed end
+  return { gone }
+end
+if not version then return forced and removed or {} end
+if not forced then
+  if lock ~= ARGV[1] then return {} end
+  if ARGV[2] ~= '' and (grant ~= ARGV[2] or version ~= ARGV[3]) then return 'behind' end
+end
+redis.call('UNLINK', key)
+redis.call('HSET', key, 'gone', ARGV[4], 'given', ARGV[1], 'holder', holder, 'lock', lock)
+redis.call('PEXPIRE', key, ARGV[5])
+return removed`);
+
+/** lifetime; 0: there is no record */
+export const touch = script(begin, `
+if redis.call('HEXISTS', key, 'version') == 0 then return 0 end
+local lifetime = string.format('%d', math.max(redis.call('PTTL', key), ARGV[1]))
+redis.call('HSET', key, 'lifetime', lifetime)
+redis.call('PEXPIRE', key, lifetime)
+return 1`);
+
+/** beat, leaseMs; 0: lapsed */
+export const beat = script(begin, `
+local last, ended = unpack(redis.call('HMGET', key, 'beat', 'ended'))
+local n = tonumber(ARGV[1])
+if ended or not last and n > 0 then return 0 end
+if last and tonumber(last) > n then return 1 end
+redis.call('HSET', key, 'beat', ARGV[1], 'at', now() + 1, 'lease', ARGV[2])
+redis.call('PEXPIRE', key, 3 * ARGV[2])
+return 1`);
+
+/** quietMs; the ms to wait */
+export const lapse = script(begin, `
+local at, lease, ended = unpack(redis.call('HMGET', key, 'at', 'lease', 'ended'))
+if ended or not at then return 0 end
+local wait = ARGV[1] - (now() - at)
+if wait > 0 and ARGV[1] ~= '0' then return wait end
+redis.call('HSET', key, 'ended', 1)
+redis.call('PEXPIRE', key, 6 * lease)
+return 0`);
+
+/** Names the server's timeline. Takes no key. */
+export const generation = script(`
+local replication = redis.call('INFO', 'replication')
+if not string.find(replication, 'role:master', 1, true) then return redis.error_reply('READONLY this server is a replica') end
+return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') .. '.' .. string.match(replication, 'master_replid:(%w+)')`);

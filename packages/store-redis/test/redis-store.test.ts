@@ -1,0 +1,90 @@
+import 'reflect-metadata';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Container } from 'inversify';
+import { Redis } from 'ioredis';
+import { ClusterStore, DistributedManager, Manager } from '@cluster/core';
+import { managerModule } from '@cluster/core/inversify';
+import { RedisServer } from '../../../scripts/services/redis.js';
+import { RedisStore, type RedisStoreOptions } from '../src/index.js';
+import { redisStoreModule } from '../src/inversify.js';
+
+let server: RedisServer;
+beforeAll(async () => { server = await RedisServer.start(); });
+afterAll(() => server.stop());
+
+/** What a caller without types could pass. */
+const made = (options: object): RedisStore => new RedisStore(options as RedisStoreOptions);
+
+describe('the options', () => {
+  it('are refused all at once, each with what was expected and found, but for the URL, which may have a password', () => {
+    expect(() => made({ client: {}, url: 'http://user:secret@redis', prefix: 'a{b}', instanceId: 'no spaces', db: 1 })).toThrow(expect.objectContaining({
+      code: 'CLUSTER_BAD_OPTION',
+      message: 'RedisStore: client: expected a Redis or Cluster of ioredis, found {}; '
+        + 'url: expected a URL that begins with redis:// or rediss://, found a string; '
+        + "prefix: expected a text of up to 100 characters, without { and }, found 'a{b}'; "
+        + "instanceId: expected 1 to 64 of the characters A-Z a-z 0-9 _ -, found 'no spaces'; "
+        + 'db: no such option; known are client, url, prefix, instanceId',
+    }));
+  });
+
+  it('are either a client or a URL', () => {
+    const client = new Redis({ lazyConnect: true });
+    expect(() => made({})).toThrow('RedisStore: expected either client or url, found neither');
+    expect(() => made({ client, url: server.url })).toThrow('RedisStore: expected either client or url, found both');
+  });
+
+  it('give the instance its id, or a random one', () => {
+    expect(new RedisStore({ url: server.url, instanceId: 'web-1' }).instanceId).toBe('web-1');
+    expect(new RedisStore({ url: server.url }).instanceId).not.toBe(new RedisStore({ url: server.url }).instanceId);
+  });
+});
+
+describe('sessions of two managers over one Redis', () => {
+  it('move between them with every change, and outlive both', async () => {
+    const managers = ['a', 'b'].map((instanceId) => new DistributedManager(new RedisStore({ url: server.url, instanceId }), { context: 'shop' }));
+    const [first, second] = managers;
+    if (first === undefined || second === undefined) throw new Error('two were made');
+    const session = first.createSession();
+    session.set('count', 0);
+    await first.sendSession(session);
+    for (let round = 0; round < 20; round++) {
+      const manager = round % 3 === 0 ? second : first;
+      await manager.update(session.id, (found) => { found.set('count', Number(found.get('count')) + 1); });
+    }
+    await Promise.all(managers.map((manager) => manager.stop()));
+    const later = new DistributedManager(new RedisStore({ url: server.url }), { context: 'shop' });
+    expect((await later.findSession(session.id, { access: 'snapshot' }))?.get('count')).toBe(20);
+    await later.stop();
+  });
+});
+
+describe('a client', () => {
+  it('lends its settings, key prefix and database included, and is neither used nor closed', async () => {
+    const client = new Redis(server.url, { keyPrefix: 'app:', db: 3, autoResendUnfulfilledCommands: true, stringNumbers: true });
+    const manager = new DistributedManager(new RedisStore({ client, prefix: 'sessions:' }), { context: 'shop' });
+    const session = manager.createSession();
+    session.set('user', 'Anna');
+    await manager.sendSession(session);
+    await manager.stop();
+    expect(client.status).toBe('ready');
+    const keys = await client.keys('*');
+    expect(keys.filter((key) => /^app:sessions:shop\.s\.[0-9a-f]{64}$/.test(key))).toHaveLength(1);
+    expect(keys.every((key) => key.startsWith('app:sessions:shop.'))).toBe(true);
+    client.disconnect();
+  });
+});
+
+describe('in a container', () => {
+  it('the store is one object, which the manager gets, and which is stopped when it is unbound', async () => {
+    const container = new Container();
+    container.load(redisStoreModule({ url: server.url, instanceId: 'web-1' }), managerModule({ context: 'shop' }));
+    const manager = container.get<Manager>(Manager);
+    expect(manager.store).toBeInstanceOf(RedisStore);
+    expect(container.get<ClusterStore>(ClusterStore)).toBe(manager.store);
+    await manager.start();
+    await container.unbindAllAsync();
+    expect(manager.health().status).toBe('stopped');
+    // No connection of the store is left: only the one that asks.
+    expect(await server.info('connected_clients')).toBe('1');
+  });
+});
