@@ -2,18 +2,23 @@ import { describe, expect, it } from '@jest/globals';
 import { testProcesses, type ProcessHarness } from '../src/index.js';
 import { keptAt } from './reference-map.js';
 import { CollectingRunner } from './collecting-runner.js';
+import type { StoreServer } from '../src/processes/store-server.js';
+import type { Address } from '../src/processes/tcp-proxy.js';
 import { MapHost } from './served/map-host.js';
+import type { Mistake } from './served/mistaken-map.js';
 
 const execArgv = ['--conditions=@cluster/source', '--import', new URL('../../../scripts/ts-register.mjs', import.meta.url).href];
 
+type Broken = Omit<Partial<ProcessHarness>, 'server'> & { readonly server?: Partial<StoreServer> };
+
 /** What the clause of that title says about the store; its processes have ended by then. */
-async function verdict(host: MapHost, clause: string, harness: Partial<ProcessHarness> = {}): Promise<unknown> {
+async function verdict(host: MapHost, clause: string, harness: Broken = {}): Promise<unknown> {
   const { server } = host;
   await server.open();
   const runner = new CollectingRunner();
   testProcesses(runner.functions, {
     module: new URL('./served/served-map.ts', import.meta.url), execArgv, ...harness,
-    server: { address: () => ({ host: '127.0.0.1', port: server.port }), config: (address) => ({ ...address }) },
+    server: { ...host.asServer, ...harness.server },
   });
   const outcomes = await runner.run((title) => title.startsWith(clause));
   server.close();
@@ -37,18 +42,39 @@ describe('a broken store is caught in processes', () => {
     expect(await verdict(new MapHost(), 'a process that stands still for less than its read lease', { module })).toMatchObject(noHistory);
   }, 60_000);
 
-  it('that loses what it has acknowledged', async () => {
+  it('that loses what it has acknowledged, though it declares that this survives the end of its server', async () => {
     const host = new MapHost();
     let rollBack = (): void => undefined;
-    const faults = [{
-      title: 'the server is restarted',
-      begin: async () => {
+    const server = {
+      async kill() {
         rollBack = host.saved();
         await new Promise((resolve) => { setTimeout(resolve, 300); });
         host.server.close();
       },
-      end: () => { rollBack(); return host.server.open(); },
-    }];
-    expect(await verdict(host, 'while the server is restarted', { faults })).toMatchObject(noHistory);
+      start() { rollBack(); return host.server.open(); },
+    };
+    expect(await verdict(host, 'a server that is killed', { server })).toMatchObject(noHistory);
+  }, 60_000);
+
+  it.each<[Mistake, string]>([
+    ['no answer is a refusal', 'a server that stands still'],
+    ['a refusal is an answer', 'while a server refuses writes'],
+    ['a lost connection is a refusal', 'a network that loses answers'],
+  ])('to which %s', async (mistake, clause) => {
+    const module = new URL('./served/mistaken-map.ts', import.meta.url);
+    const server = { config: (address: Address) => ({ ...address, mistake }), frozenMs: 4_000 };
+    expect(await verdict(new MapHost(), clause, { module, server })).toMatchObject(noHistory);
+  }, 60_000);
+
+  it('that comes back late', async () => {
+    const server = { config: (address: Address) => ({ ...address, reconnectMs: 6_000 }) };
+    expect(await verdict(new MapHost(), 'a server that is killed', { server }))
+      .toHaveProperty('message', expect.stringMatching(/^with seed 1:\ni\d-\S+ answers again \d+ ms after nothing is wrong any more/));
+  }, 60_000);
+
+  it('that nothing is done to, though its harness says so', async () => {
+    const server = { refuseWrites: () => undefined };
+    expect(await verdict(new MapHost(), 'while a server refuses writes', { server }))
+      .toHaveProperty('message', expect.stringContaining('at least one request cannot be served meanwhile'));
   }, 60_000);
 });

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Network } from '../src/processes/network.js';
 import { TcpProxy, type Address } from '../src/processes/tcp-proxy.js';
 
 const SHORT_MS = 100;
@@ -35,6 +36,8 @@ async function becomes(condition: () => boolean): Promise<void> {
   }
 }
 
+const textOf = async (socket: Socket): Promise<string> => String((await once(socket, 'data'))[0]);
+
 async function talking(): Promise<Client> {
   const client = new Client();
   client.socket.write('a');
@@ -62,6 +65,30 @@ afterEach(() => {
   for (const { socket } of clients) socket.destroy();
   proxy.close();
   server.close();
+});
+
+it('before a server of several nodes leads to each by a way of its own', async () => {
+  const second = createServer((socket) => { socket.end('second'); });
+  second.listen(0, '127.0.0.1');
+  await once(second, 'listening');
+  const address = () => [server, second].map((node) => ({ host: '127.0.0.1', port: (node.address() as { port: number }).port })); // they listen on ports
+  const network = await Network.open({ address, config: () => null });
+  const reach = () => network.addresses.map(({ host, port }) => connect(port, host).on('error', () => undefined));
+  try {
+    const sockets = reach();
+    sockets[0]?.write('first');
+    expect(await Promise.all(sockets.map(textOf))).toEqual(['first', 'second']);
+    network.weather = 'dropped';
+    await becomes(() => sockets.every(({ destroyed }) => destroyed));
+    network.calm();
+    const again = reach();
+    again[0]?.write('again');
+    expect(await Promise.all(again.map(textOf))).toEqual(['again', 'second']);
+    for (const socket of again) socket.destroy();
+  } finally {
+    network.close();
+    second.close();
+  }
 });
 
 describe('a proxy before an echo server', () => {
@@ -134,6 +161,23 @@ describe('a proxy before an echo server', () => {
     client.socket.write('b');
     await becomes(() => client.isClosed);
     expect([arrived, client.got]).toEqual(['ab', 'a']);
+  });
+
+  it('loses a later answer of the connections that come next, so that greetings are answered', async () => {
+    proxy.weather = 'answers lost';
+    const got: number[] = [];
+    for (let n = 1; n <= 13; n += 1) {
+      const client = new Client();
+      while (!client.isClosed) {
+        const before = client.got;
+        client.socket.write('a');
+        await becomes(() => client.isClosed || client.got.length > before.length);
+      }
+      got.push(client.got.length);
+      expect(proxy.lostAnswers).toBe(n);
+    }
+    expect(got.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 13 }, (_, index) => index));
+    expect(arrived).toHaveLength(got.reduce((sum, length) => sum + length + 1, 0));
   });
 
   it('ends a client whose server is not there, and finds one that comes back elsewhere', async () => {

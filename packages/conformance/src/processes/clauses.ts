@@ -1,17 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clause } from '../clause.js';
+import { disturbed, type Disturbance } from './disturbance.js';
 import type { ProcessBench } from './process-bench.js';
 
 /** Something that can happen to a store, as its own tests know how. */
-export interface StoreFault {
+export interface StoreFault extends Disturbance {
   /** Completes "while …": `the disk is full`. */
   readonly title: string;
-  begin(): Promise<void> | void;
-  end(): Promise<void> | void;
   /** At least one request must fail by it, saying this. */
   readonly says?: RegExp;
-  /** What was acknowledged in its last moments may be lost, as the store declares: the history begins anew after it. */
-  readonly mayLose?: boolean;
   /** Why it cannot be tried here. */
   readonly skipped?: string | undefined;
 }
@@ -48,19 +45,8 @@ export const faultClauseOf = (fault: StoreFault): ProcessClause => ({
   title: `while ${fault.title} requests fail in time, no acknowledged change is lost${fault.mayLose === true ? ' before or after' : ''}, and it goes on afterwards`,
   exempt: () => fault.skipped,
   async run(bench) {
-    const lastsMs = 1.5 * Math.max(bench.settings.storeTimeoutMs, bench.settings.leaseMs);
-    const happens = async () => {
-      await sleep(lastsMs / 3);
-      await fault.begin();
-      try {
-        await sleep(lastsMs);
-      } finally {
-        await fault.end();
-      }
-      await sleep(lastsMs / 3);
-    };
     const { recorder } = bench;
-    await (fault.mayLose === true ? bench.underLoadLosing(happens) : bench.underLoad(happens));
+    await disturbed(bench, fault);
     const { says } = fault;
     if (says !== undefined) bench.proof.ok([...recorder.said].some((text) => says.test(text)), `a request is told ${String(says)}; they were told: ${[...recorder.said].join('; ')}`);
   },

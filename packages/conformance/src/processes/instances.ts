@@ -1,16 +1,9 @@
 import { Life } from './life.js';
 import type { Affinity, ManagerSettings } from './instance-calls.js';
 import type { Json } from './messages.js';
-import { TcpProxy, type Address } from './tcp-proxy.js';
+import { Network } from './network.js';
+import type { StoreServer } from './store-server.js';
 import type { Accepted } from './watched-store.js';
-
-/** A store that is served by something that listens on a port. */
-export interface StoreServer {
-  /** Where it listens now. */
-  address(): Address | Promise<Address>;
-  /** What `createStore` is given so that the store connects to this address instead. */
-  config(address: Address): Json | Promise<Json>;
-}
 
 /** How the processes of instances are started. */
 export interface InstanceProgram {
@@ -31,7 +24,7 @@ const AFFINITIES: readonly Affinity[] = ['keep', 'auto', 'release'];
 export class Instances {
   readonly #lives: (Life | undefined)[] = AFFINITIES.map(() => undefined);
   readonly #starting = new Map<number, Promise<Life>>();
-  readonly #proxies = new Map<number, TcpProxy>();
+  readonly #networks = new Map<number, Network>();
   #config: Promise<Json | undefined> | undefined;
 
   constructor(private readonly program: InstanceProgram, private readonly accepted: (change: Accepted) => void) {}
@@ -55,10 +48,7 @@ export class Instances {
   /** From now on nothing goes wrong: who stood still goes on, the network passes, and who is missing is started. */
   calm(): Promise<Life[]> {
     for (const life of this.#lives) if (life?.standsStill === true) life.resume();
-    for (const proxy of this.#proxies.values()) {
-      proxy.delayMs = 0;
-      proxy.weather = 'passes';
-    }
+    for (const network of this.#networks.values()) network.calm();
     return this.all();
   }
 
@@ -80,28 +70,28 @@ export class Instances {
   }
 
   #close(): void {
-    for (const proxy of this.#proxies.values()) proxy.close();
-    this.#proxies.clear();
+    for (const network of this.#networks.values()) network.close();
+    this.#networks.clear();
   }
 
   async #start(index: number, before: Life | undefined): Promise<Life> {
     // A name is free when the process that had it has ended.
     if (before?.runs === true) await before.ended;
     const { module, context, settings, execArgv, server } = this.program;
-    const proxy = server && await this.#proxy(index, server);
+    const network = server && await this.#network(index, server);
     this.#config ??= this.program.config();
-    const config = server === undefined || proxy === undefined ? await this.#config : await server.config(proxy.address);
+    const config = server === undefined || network === undefined ? await this.#config : await server.config(...network.addresses);
     const life = await Life.begin(
       { module, context, config, settings, instanceId: `i${index}-${context}`, affinity: AFFINITIES[index] ?? 'auto' },
-      execArgv, proxy, this.accepted, START_MS,
+      execArgv, network, this.accepted, START_MS,
     );
     this.#lives[index] = life;
     return life;
   }
 
-  async #proxy(index: number, server: StoreServer): Promise<TcpProxy> {
-    const proxy = this.#proxies.get(index) ?? await TcpProxy.open(() => server.address());
-    this.#proxies.set(index, proxy);
-    return proxy;
+  async #network(index: number, server: StoreServer): Promise<Network> {
+    const network = this.#networks.get(index) ?? await Network.open(server);
+    this.#networks.set(index, network);
+    return network;
   }
 }

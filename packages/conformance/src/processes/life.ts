@@ -2,7 +2,7 @@ import { performance } from 'node:perf_hooks';
 import type { StoreCapabilities } from '@cluster/core';
 import { Child } from './child.js';
 import type { InstanceBeginning, InstanceCalls } from './instance-calls.js';
-import type { TcpProxy } from './tcp-proxy.js';
+import type { Network } from './network.js';
 import type { Accepted } from './watched-store.js';
 
 /** One process of an instance, from its start to its end. */
@@ -15,7 +15,7 @@ export class Life {
   #stoodStillMs = 0;
 
   private constructor(
-    readonly instanceId: string, execArgv: readonly string[], readonly proxy: TcpProxy | undefined, accepted: (change: Accepted) => void,
+    readonly instanceId: string, execArgv: readonly string[], readonly network: Network | undefined, accepted: (change: Accepted) => void,
   ) {
     this.#child = new Child('instance', instanceId, execArgv, (notice) => {
       accepted(notice as Accepted); // what instance.ts says
@@ -23,9 +23,9 @@ export class Life {
   }
 
   static async begin(
-    beginning: InstanceBeginning, execArgv: readonly string[], proxy: TcpProxy | undefined, accepted: (change: Accepted) => void, withinMs: number,
+    beginning: InstanceBeginning, execArgv: readonly string[], network: Network | undefined, accepted: (change: Accepted) => void, withinMs: number,
   ): Promise<Life> {
-    const life = new Life(beginning.instanceId, execArgv, proxy, accepted);
+    const life = new Life(beginning.instanceId, execArgv, network, accepted);
     try {
       life.capabilities = await life.#child.callWithin(withinMs, 'begin', beginning);
     } catch (error) {

@@ -13,6 +13,8 @@ import { Turn } from './turn.js';
 const CALL_SLACK_MS = 1_500;
 /** A waiter polls every 250 ms at most; then some calls to the store; and a machine with too much to do. */
 const TAKE_OVER_SLACK_MS = 1_000;
+/** Several requests one after another, on a machine with too much to do. */
+const RECOVERY_SLACK_MS = 1_000;
 const LEAST_CHANGES = 20;
 const ASK_AGAIN_MS = 25;
 const AGAIN_MS = 50;
@@ -23,6 +25,7 @@ export interface ProcessLimits {
   readonly seed: number;
   readonly takeOverMs: number | undefined;
   readonly silentTakeOverMs: number | undefined;
+  readonly recoveryMs: number;
 }
 
 /** What one clause works on: instances in processes, and the history of what their clients see. */
@@ -80,6 +83,22 @@ export class ProcessBench {
     this.#prove();
     await this.#beginAnew();
     await this.underLoad(() => sleep(this.settings.storeTimeoutMs));
+  }
+
+  /** Each of them soon makes a session again, finds it, and changes it. */
+  async answerAgain(lives: readonly Life[], sinceMs: number): Promise<void> {
+    const withinMs = this.limits.recoveryMs + RECOVERY_SLACK_MS;
+    await Promise.all(lives.map(async (life) => {
+      while (!await this.#answers(life) && life.serves && performance.now() - sinceMs <= withinMs) await sleep(ASK_AGAIN_MS);
+      const tookMs = Math.round(performance.now() - sinceMs);
+      if (tookMs > withinMs) this.recorder.violation(`${life.instanceId} answers again ${tookMs} ms after nothing is wrong any more, or later; the bound is ${withinMs}`);
+    }));
+  }
+
+  async #answers(life: Life): Promise<boolean> {
+    const known = await Turn.create(this.recorder, life);
+    const turn = known && await Turn.find(this.recorder, life, known, 'exclusive');
+    return turn !== undefined && turn.send(turn.change('a'));
   }
 
   /** A session that nobody uses, as a clause takes it for granted. */

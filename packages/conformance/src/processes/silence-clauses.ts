@@ -109,8 +109,8 @@ const allAtOnce: ProcessClause = {
     const kinds = ['kill', 'pause', 'block', 'restart', 'delay', 'held', 'half-open', 'dropped', 'answers lost'] as const;
     const happens = async (index: number) => {
       const life = await bench.instances.at(index);
-      const { proxy } = life;
-      const kind = random.pick(proxy === undefined ? kinds.slice(0, 4) : kinds);
+      const { network } = life;
+      const kind = random.pick(network === undefined ? kinds.slice(0, 4) : kinds);
       switch (kind) {
         case 'kill': await life.kill(); break;
         case 'restart': await life.stop(leaseMs + 10_000); break;
@@ -121,12 +121,11 @@ const allAtOnce: ProcessClause = {
           life.resume();
           break;
         default: {
-          if (proxy === undefined) break;
-          if (kind === 'delay') proxy.delayMs = random.between(0, storeTimeoutMs);
-          else proxy.weather = kind;
+          if (network === undefined) break;
+          if (kind === 'delay') network.delayMs = random.between(0, storeTimeoutMs);
+          else network.weather = kind;
           await sleep(random.between(0, 1.5 * leaseMs));
-          proxy.delayMs = 0;
-          proxy.weather = 'passes';
+          network.calm();
         }
       }
     };

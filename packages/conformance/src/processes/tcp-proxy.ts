@@ -11,9 +11,13 @@ export interface Address {
 /**
  * What becomes of what passes. `held`: nothing arrives until it passes again, then all of it, late. `half-open`: the server
  * sees its connections end, the clients see nothing. `dropped`: connections are cut, and new ones at once. `answers lost`:
- * requests arrive; instead of the first answer the connection is cut.
+ * requests arrive; instead of an answer the connection is cut, of one connection the first, of others a later one.
  */
 export type Weather = 'passes' | 'held' | 'half-open' | 'dropped' | 'answers lost';
+
+/** In the weather of lost answers a connection has fewer than so many; the numbers have no divisor in common, so all come in turn. */
+const MOST_ANSWERS = 13;
+const LOSING_STEP = 5;
 
 /** What travels: bytes, or the end of them. */
 type Parcel = Buffer | 'end';
@@ -23,13 +27,15 @@ class Line {
   readonly #server: Socket;
   readonly #up: Queue;
   readonly #down: Queue;
+  /** Which of the answers from now on is lost, should they be. */
+  #lastAnswer = 1;
   #isHalved = false;
 
   constructor(private readonly client: Socket, proxy: TcpProxy, to: Address, private readonly over: () => void) {
     this.#server = connect(to.port, to.host);
     this.#up = new Queue(proxy, (parcel) => { this.#deliver(parcel, this.#server); });
     this.#down = new Queue(proxy, (parcel) => {
-      if (proxy.weather === 'answers lost') this.cut();
+      if (proxy.weather === 'answers lost' && parcel !== 'end' && (this.#lastAnswer -= 1) <= 0) proxy.lose(this);
       else this.#deliver(parcel, client);
     });
     this.#connect(client, this.#up);
@@ -48,6 +54,9 @@ class Line {
   }
 
   get isHalved(): boolean { return this.#isHalved; }
+
+  /** @param which of the answers that are still to come */
+  willLose(which: number): void { this.#lastAnswer = which; }
 
   cut(): void {
     this.client.resetAndDestroy();
@@ -72,13 +81,13 @@ class Line {
 
 /** What is on its way in one direction: late by the proxy's delay, and not delivered while it is held. */
 class Queue {
-  readonly #parcels: { readonly parcel: Parcel; readonly dueMs: number }[] = [];
+  readonly #parcels: { readonly parcel: Parcel; readonly sinceMs: number }[] = [];
   #timer: NodeJS.Timeout | undefined;
 
   constructor(private readonly proxy: TcpProxy, private readonly deliver: (parcel: Parcel) => void) {}
 
   put(parcel: Parcel): void {
-    this.#parcels.push({ parcel, dueMs: performance.now() + this.proxy.delayMs });
+    this.#parcels.push({ parcel, sinceMs: performance.now() });
     this.flow();
   }
 
@@ -87,7 +96,7 @@ class Queue {
     while (this.proxy.weather !== 'held') {
       const [next] = this.#parcels;
       if (next === undefined) return;
-      const leftMs = next.dueMs - performance.now();
+      const leftMs = next.sinceMs + this.proxy.delayMs - performance.now();
       if (leftMs > 0) {
         this.#timer = setTimeout(() => { this.flow(); }, leftMs).unref();
         return;
@@ -104,13 +113,15 @@ export class TcpProxy {
   readonly #server: Server;
   #delayMs = 0;
   #weather: Weather = 'passes';
+  #lostAnswers = 0;
+  #losing = 0;
 
-  private constructor(private readonly target: () => Address | Promise<Address>) {
+  private constructor(private readonly target: () => Address | undefined | Promise<Address | undefined>) {
     this.#server = createServer((client) => { void this.#accept(client); }).unref();
   }
 
   /** @param target asked for each connection, since a server may come back elsewhere */
-  static async open(target: () => Address | Promise<Address>): Promise<TcpProxy> {
+  static async open(target: () => Address | undefined | Promise<Address | undefined>): Promise<TcpProxy> {
     const proxy = new TcpProxy(target);
     proxy.#server.listen(0, '127.0.0.1');
     await once(proxy.#server, 'listening');
@@ -125,7 +136,10 @@ export class TcpProxy {
 
   /** How much later everything arrives, each way. */
   get delayMs(): number { return this.#delayMs; }
-  set delayMs(ms: number) { this.#delayMs = ms; }
+  set delayMs(ms: number) {
+    this.#delayMs = ms;
+    for (const line of [...this.#lines]) line.flow();
+  }
 
   get weather(): Weather { return this.#weather; }
   set weather(weather: Weather) {
@@ -134,8 +148,19 @@ export class TcpProxy {
     for (const line of [...this.#lines]) {
       if (weather === 'dropped' || (before === 'half-open' && line.isHalved)) line.cut();
       else if (weather === 'half-open') line.halve();
-      else line.flow();
+      else {
+        if (weather === 'answers lost') line.willLose(this.#nextLosing());
+        line.flow();
+      }
     }
+  }
+
+  /** How many connections were cut instead of an answer, so far. */
+  get lostAnswers(): number { return this.#lostAnswers; }
+
+  lose(line: Line): void {
+    this.#lostAnswers += 1;
+    line.cut();
   }
 
   close(): void {
@@ -154,5 +179,9 @@ export class TcpProxy {
     const line: Line = new Line(client, this, target, () => { this.#lines.delete(line); });
     this.#lines.add(line);
     if (this.#weather === 'half-open') line.halve();
+    if (this.#weather === 'answers lost') line.willLose(this.#nextLosing());
   }
+
+  /** The first answers of a connection are to its greetings; later ones are to requests, which have then been done. */
+  #nextLosing(): number { return 1 + (this.#losing++ * LOSING_STEP) % MOST_ANSWERS; }
 }

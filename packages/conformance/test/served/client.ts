@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline';
 import { deserialize, serialize } from 'node:v8';
 import type { Served, Wanted } from './server.js';
 
-export interface Address { readonly host?: string; readonly port: number }
+export interface Address { readonly host?: string; readonly port: number; readonly reconnectMs?: number }
 
 const RECONNECT_MS = 50;
 
@@ -65,7 +65,7 @@ export class SmallClient {
     }
     for (const { reject } of this.#waiting.values()) reject(new Error('the connection was lost'));
     this.#waiting.clear();
-    if (this.#runs) setTimeout(() => { if (this.#runs) this.#connect().catch(() => undefined); }, RECONNECT_MS).unref();
+    if (this.#runs) setTimeout(() => { if (this.#runs) this.#connect().catch(() => undefined); }, this.address.reconnectMs ?? RECONNECT_MS).unref();
   }
 
   #take(served: Served): void {

@@ -1,4 +1,6 @@
+import { ClusterError } from '@cluster/core';
 import { Clock } from '@cluster/core/driver';
+import type { Address } from '../../src/processes/tcp-proxy.js';
 import { newMapSpace, referenceMap, type MapSpace, type OpenMap } from '../reference-map.js';
 import { SmallServer } from './server.js';
 
@@ -6,6 +8,7 @@ import { SmallServer } from './server.js';
 export class MapHost {
   readonly space: MapSpace = newMapSpace(Clock.system);
   readonly server: SmallServer;
+  isFull = false;
   readonly #listeners = new Map<string, Set<(value: unknown) => void>>();
   #generation = 1;
 
@@ -20,6 +23,7 @@ export class MapHost {
           // What ServedMap asks.
           const key = first as string;
           if (method === 'get') return map.get(key);
+          if (method === 'compareAndSet' && this.isFull) throw new ClusterError('CLUSTER_UNAVAILABLE', 'the map is full; nothing was changed');
           if (method === 'compareAndSet') return map.compareAndSet(key, ...rest as [string | undefined, { value: string; lifetimeMs: number }]);
           if (method === 'signal') return this.#signal(key, rest[0]);
           instanceId = key;
@@ -31,7 +35,22 @@ export class MapHost {
     });
   }
 
-  /** Everything as it was `ms` ago is back when it is called. */
+  /** How a harness reaches it, and what can be done to it. Its map outlives the server, as a disk does. */
+  get asServer() {
+    const { server } = this;
+    return {
+      address: () => ({ host: '127.0.0.1', port: server.port }),
+      config: (address: Address) => ({ ...address }),
+      kill: () => { server.close(); },
+      start: () => server.open(),
+      freeze: () => { server.freeze(); },
+      thaw: () => { server.thaw(); },
+      refuseWrites: () => { this.isFull = true; },
+      takeWrites: () => { this.isFull = false; },
+    };
+  }
+
+  /** Everything as it is now is back when the function is called. */
   saved(): () => void {
     const kept = [...this.space.kept].map(([key, entry]) => [key, { ...entry }] as const);
     return () => {

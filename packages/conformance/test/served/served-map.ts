@@ -4,7 +4,7 @@ import { SmallClient, type Address } from './client.js';
 
 /** A session map that passes every call on to the test that hosts it. */
 export class ServedMap implements SessionMap {
-  readonly capabilities = { durability: 'process', gone: 'disconnected', rollback: true } as const;
+  readonly capabilities = { durability: 'crash', gone: 'disconnected', rollback: true } as const;
   readonly #client: SmallClient;
   #context: DriverContext | undefined;
   #generation = '';

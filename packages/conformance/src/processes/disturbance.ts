@@ -1,0 +1,32 @@
+import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ProcessBench } from './process-bench.js';
+
+/** Something that goes wrong with a store, and ends. */
+export interface Disturbance {
+  begin(): Promise<void> | void;
+  /** Resolves when the store can be used again. */
+  end(): Promise<void> | void;
+  /** For how long; default: one and a half times the longer one of `storeTimeoutMs` and `leaseMs`. */
+  readonly lastsMs?: number;
+  /** What was acknowledged in its last moments may be lost, as the store declares: the history begins anew after it. */
+  readonly mayLose?: boolean;
+}
+
+/** It happens while clients send requests; every instance answers again soon after its end. */
+export async function disturbed(bench: ProcessBench, disturbance: Disturbance): Promise<void> {
+  const { storeTimeoutMs, leaseMs } = bench.settings;
+  const longMs = 1.5 * Math.max(storeTimeoutMs, leaseMs);
+  const happens = async () => {
+    await sleep(longMs / 3);
+    await disturbance.begin();
+    try {
+      await sleep(disturbance.lastsMs ?? longMs);
+    } finally {
+      await disturbance.end();
+    }
+    await bench.answerAgain(bench.instances.serving, performance.now());
+    await sleep(longMs / 3);
+  };
+  await (disturbance.mayLose === true ? bench.underLoadLosing(happens) : bench.underLoad(happens));
+}
