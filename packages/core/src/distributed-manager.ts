@@ -14,7 +14,7 @@ import { UnknownIds } from './engine/unknown-ids.js';
 import { ClusterError } from './errors.js';
 import { Events, type ManagerEvents } from './events.js';
 import type { Health, Manager } from './manager.js';
-import { defaultBounds, managerOptions, originOf, resolveOptions, type ManagerOptions, type ResolvedManagerOptions } from './options.js';
+import { defaultBounds, originOf, resolveManagerOptions, type ManagerOptions, type ResolvedManagerOptions } from './options.js';
 import { stateOf, type Session } from './session.js';
 import { checkSessionId, digestOf } from './session-id.js';
 
@@ -40,11 +40,8 @@ export class DistributedManager implements Manager {
    * @throws ClusterError CLUSTER_BAD_OPTION naming every option that is not as expected
    */
   constructor(readonly store: ClusterStore, options: ManagerOptions = {}) {
-    this.#options = resolveOptions('DistributedManager', managerOptions, options);
-    const { clock, maxInMemory, readLeaseMs, leaseMs } = this.#options;
-    if (readLeaseMs * 2 > leaseMs) {
-      throw new ClusterError('CLUSTER_BAD_OPTION', `DistributedManager: readLeaseMs: expected at most half of leaseMs (${leaseMs}), found ${readLeaseMs}`);
-    }
+    this.#options = resolveManagerOptions(options);
+    const { clock, maxInMemory } = this.#options;
     this.context = this.#options.context;
     const table = tableLentBy(store) ?? new PlainTable(store, this);
     this.#engine = new Engine(table, store.instanceId, { ...this.#options, maxInMemory: { ...defaultBounds, ...maxInMemory }, publicUrl: originOf(this.#options.publicUrl) }, clock, this.#events);

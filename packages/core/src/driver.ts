@@ -1,7 +1,7 @@
 export { ClusterStoreBase } from './cluster-store-base.js';
 export { tableOf } from './drivers/table-of.js';
 export { Clock, type ManualClock } from './clock.js';
-export { resolveOptions, milliseconds, count, oneOf, name, type OptionSpec, type OptionSpecs, type ResolvedOptions } from './options.js';
+export { resolveOptions, hasMethods, managerOptions, milliseconds, count, oneOf, name, shown, type OptionSpec, type OptionSpecs, type ResolvedOptions } from './options.js';
 export { behind, type Behind } from './session.js';
 export type { Codec } from './codec.js';
 export type {

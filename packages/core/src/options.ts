@@ -3,6 +3,7 @@ import { systemClock, type Clock } from './clock.js';
 import { textCodec, type Codec } from './codec.js';
 import { ClusterError } from './errors.js';
 import type { ManagerEvents } from './events.js';
+import { nearest } from './nearest.js';
 
 /** One option: its default, what it accepts (in words and as a test), and what it does. Tables in the docs are made of these. */
 export interface OptionSpec<T> {
@@ -15,6 +16,8 @@ export interface OptionSpec<T> {
   readonly required?: boolean;
   /** The value is a secret: errors do not show it. */
   readonly secret?: boolean;
+  /** How errors show the value, where parts of it may be secret. */
+  readonly shown?: (value: unknown) => string;
 }
 
 // `never` would reject every spec; the value types are recovered by ResolvedOptions.
@@ -24,18 +27,44 @@ export type OptionSpecs = Readonly<Record<string, OptionSpec<any>>>;
 /** The options with every default filled in. */
 export type ResolvedOptions<S extends OptionSpecs> = { readonly [K in keyof S]: S[K] extends OptionSpec<infer T> ? T : never };
 
-const shown = (value: unknown) => {
+/** A value as errors show it: cut where it is long. */
+export function shown(value: unknown): string {
   const text = inspect(value, { depth: 0, breakLength: Infinity });
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
-};
+}
+
+/** What a value is, where errors must not show it. */
+function kindOf(value: unknown): string {
+  if (value === null) return 'null';
+  return Array.isArray(value) ? 'an array' : typeof value === 'object' ? 'an object' : `a ${typeof value}`;
+}
+
+/** What stood before the last `@` of an address may be a name and a password. */
+const shownAddress = (value: unknown) => (typeof value === 'string' ? shown(value.replace(/^([^@]*:\/\/)?.*@/s, '$1***@')) : kindOf(value));
+
+/** What stands in the error about an option that there is not. */
+interface OtherNames {
+  /** Which there are; default: those of the specs. */
+  readonly known?: readonly string[];
+  /** What to do in place of options that other libraries have. */
+  readonly hints?: Readonly<Record<string, string>>;
+}
+
+const MOST_LISTED = 10;
+
+function noSuchOption(name: string, known: readonly string[], hints: Readonly<Record<string, string>>): string {
+  const hint = Object.hasOwn(hints, name) ? hints[name] : undefined;
+  const near = nearest(name, known);
+  const advice = hint ?? (near !== undefined ? `did you mean ${near}?` : known.length <= MOST_LISTED ? `known are ${known.join(', ')}` : 'see the table of options in the documentation');
+  return `${name}: no such option; ${advice}`;
+}
 
 /**
  * Fills in defaults and checks every option at once. An explicit `undefined` counts as left out.
- * @param known the names to tell a caller who gave an unknown one
  * @throws ClusterError CLUSTER_BAD_OPTION naming each unknown, missing or unacceptable option, with what was expected and found
  */
 export function resolveOptions<S extends OptionSpecs>(
-  owner: string, specs: S, given: object | undefined, known: readonly string[] = Object.keys(specs),
+  owner: string, specs: S, given: object | undefined, { known = Object.keys(specs), hints = {} }: OtherNames = {},
 ): ResolvedOptions<S> {
   const problems: string[] = [];
   const resolved: Record<string, unknown> = {};
@@ -51,12 +80,11 @@ export function resolveOptions<S extends OptionSpecs>(
     } else if (spec.accepts(value)) {
       resolved[name] = value;
     } else {
-      problems.push(`${name}: expected ${spec.expected}, found ${spec.secret === true ? `a ${typeof value}` : shown(value)}`);
+      problems.push(`${name}: expected ${spec.expected}, found ${spec.secret === true ? kindOf(value) : (spec.shown ?? shown)(value)}`);
     }
     values.delete(name);
   }
-  const unknown = [...values.keys()];
-  if (unknown.length > 0) problems.push(`${unknown.join(', ')}: no such option; known are ${known.join(', ')}`);
+  for (const unknown of values.keys()) problems.push(noSuchOption(unknown, known, hints));
   if (problems.length > 0) throw new ClusterError('CLUSTER_BAD_OPTION', `${owner}: ${problems.join('; ')}`);
   // Each key was checked by its own spec above, which the compiler cannot follow.
   return Object.freeze(resolved) as ResolvedOptions<S>;
@@ -100,7 +128,8 @@ export function name(defaultName: string | undefined, meaning: string): OptionSp
   };
 }
 
-const hasMethods = (...methods: string[]) => (value: unknown) =>
+/** Whether a value is an object with these methods. */
+export const hasMethods = (...methods: string[]) => (value: unknown) =>
   typeof value === 'object' && value !== null && methods.every((method) => typeof Reflect.get(value, method) === 'function');
 
 export type LockAnswer = 'wait' | 'error' | 'redirect';
@@ -110,9 +139,8 @@ export const isLockAnswer = (value: unknown): value is LockAnswer => value === '
 
 /** The address of an instance as `scheme://host[:port]`; undefined for anything that is more or less than that. */
 export function originOf(value: unknown): string | undefined {
-  if (typeof value !== 'string' || !URL.canParse(value)) return undefined;
-  const { protocol, origin, username, password, pathname, search, hash } = new URL(value);
-  return /^https?:$/.test(protocol) && username + password + search + hash === '' && pathname === '/' ? origin : undefined;
+  // URL itself mends what is not quite an address: 'http:x.com', blanks, a lone '#'.
+  return typeof value === 'string' && /^https?:\/\/[^\s/\\?#@]+\/?$/i.test(value) && URL.canParse(value) ? new URL(value).origin : undefined;
 }
 
 interface InMemory { readonly sessions?: number; readonly bytes?: number }
@@ -134,8 +162,7 @@ export const managerOptions = {
   publicUrl: {
     default: undefined, expected: "an http or https address without path, query or credentials, like 'https://www2.example.com'",
     accepts: (value) => value === undefined || originOf(value) !== undefined,
-    // It may have been given with credentials.
-    secret: true,
+    shown: shownAddress,
     meaning: 'Where browsers reach this instance alone; the others redirect to it.',
   } satisfies OptionSpec<string | undefined> as OptionSpec<string | undefined>,
   onConflict: oneOf(['merge', 'error'], 'When a snapshot request changed what somebody else changed meanwhile: `merge`: the attributes it wrote win, and an event names them; `error`: nothing is stored.'),
@@ -167,3 +194,14 @@ export const managerOptions = {
 /** Options of a manager, each with its default. */
 export type ManagerOptions = { readonly [K in keyof typeof managerOptions]?: ResolvedOptions<typeof managerOptions>[K] };
 export type ResolvedManagerOptions = ResolvedOptions<typeof managerOptions>;
+
+/** @throws ClusterError CLUSTER_BAD_OPTION naming every option that is not as expected, or does not go with another one */
+export function resolveManagerOptions(given: ManagerOptions): ResolvedManagerOptions {
+  const options = resolveOptions('DistributedManager', managerOptions, given);
+  const { leaseMs, readLeaseMs, onLocked, publicUrl } = options;
+  const problems: string[] = [];
+  if (readLeaseMs * 2 > leaseMs) problems.push(`readLeaseMs: expected at most half of leaseMs (${leaseMs}), found ${readLeaseMs}`);
+  if (onLocked === 'redirect' && publicUrl === undefined) problems.push(`publicUrl is required with onLocked 'redirect': expected ${managerOptions.publicUrl.expected}, of this instance alone`);
+  if (problems.length > 0) throw new ClusterError('CLUSTER_BAD_OPTION', `DistributedManager: ${problems.join('; ')}`);
+  return options;
+}

@@ -1,7 +1,7 @@
 import { describe, it, expect } from '@jest/globals';
 import { systemClock } from '../src/clock.js';
 import { ClusterError } from '../src/errors.js';
-import { count, managerOptions, milliseconds, name, oneOf, resolveOptions, type OptionSpec } from '../src/options.js';
+import { count, managerOptions, milliseconds, name, oneOf, resolveManagerOptions, resolveOptions, type OptionSpec } from '../src/options.js';
 
 const specs = {
   url: { default: undefined, required: true, expected: 'a URL', accepts: (value: unknown) => typeof value === 'string', meaning: 'Where.' } satisfies OptionSpec<string | undefined>,
@@ -32,16 +32,34 @@ describe('resolveOptions', () => {
   it('names every problem at once, with what was expected and found', () => {
     expect(refusal({ waitMs: '2s', mode: 'quick', wiatMs: 5 })).toBe(
       "ShopStore: url is required: expected a URL; waitMs: expected a whole number of ms from 10 to 2147483647, found '2s'; "
-      + "mode: expected one of 'fast', 'safe', found 'quick'; wiatMs: no such option; known are url, secret, waitMs, retries, mode, owner");
+      + "mode: expected one of 'fast', 'safe', found 'quick'; wiatMs: no such option; did you mean waitMs?");
   });
 
-  it('shows no public address that may have credentials in it', () => {
-    const publicUrl = 'https://ada:hunter2@www2.example.com';
-    expect(() => resolveOptions('Manager', managerOptions, { publicUrl })).toThrow(/^Manager: publicUrl: expected an http or https address .*, found a string$/);
+  it.each([
+    ['www2.example.com/shop', "'www2.example.com/shop'"], ['https://ada:hunter2@www2.example.com', "'https://***@www2.example.com'"],
+    ['https://ada:hun/ter@2@www2.example.com', "'https://***@www2.example.com'"], ['ada:hunter2@www2.example.com', "'***@www2.example.com'"],
+    [new URL('https://ada:hunter2@www2.example.com'), 'an object'], [7, 'a number'], [null, 'null'], [[], 'an array'],
+  ])('shows a public address without what may be a password: %p', (publicUrl, found) => {
+    const text = new RegExp(`^Manager: publicUrl: expected an http or https address .*, found ${found.replaceAll(/[*.]/g, '\\$&')}$`);
+    // Such values reach it from JavaScript.
+    expect(() => resolveOptions('Manager', managerOptions, { publicUrl: publicUrl as string })).toThrow(text);
+  });
+
+  it.each([
+    ['urll', /^ShopStore: urll: no such option; did you mean url\?$/], ['WAITMS', /did you mean waitMs\?$/], ['retires', /did you mean retries\?$/],
+    ['colour', /colour: no such option; known are url, secret, waitMs, retries, mode, owner$/], ['x', /known are url/],
+  ])('tells the name that may have been meant by %s', (name, text) => {
+    expect(refusal({ url: 'x', [name]: 1 })).toMatch(text);
+  });
+
+  it('lists no more names than one reads', () => {
+    expect(() => resolveOptions('Manager', managerOptions, { colour: 1 })).toThrow(/^Manager: colour: no such option; see the table of options in the documentation$/);
+    expect(() => resolveOptions('Manager', managerOptions, { idleTimeout: 1, a: 1 })).toThrow(/idleTimeout: no such option; did you mean idleTimeoutMs\?; a: no such option; see/);
   });
 
   it('never shows a secret, and cuts what is long', () => {
     expect(refusal({ url: 'x', secret: 'hunter2' })).toBe('ShopStore: secret: expected 8 characters or more, found a string');
+    expect(refusal({ url: 'x', secret: ['hunter'] })).toBe('ShopStore: secret: expected 8 characters or more, found an array');
     expect(refusal({ url: 'x', mode: 'y'.repeat(10_000) }).length).toBeLessThan(150);
   });
 
@@ -66,7 +84,7 @@ describe('kinds of options', () => {
     ['publicUrl', managerOptions.publicUrl,
       ['https://www2.example.com', 'http://127.0.0.1:8080', 'https://WWW2.example.com:443/', 'http://[::1]:80'],
       ['', 'www2.example.com', '//www2.example.com', 'ftp://www2.example.com', 'javascript:alert(1)', 'https://ada:secret@www2.example.com', 'https://ada@www2.example.com',
-        'https://www2.example.com/shop', 'https://www2.example.com/?a', 'https://www2.example.com/#a', 'https://', 7, null]],
+        'https://www2.example.com/shop', 'https://www2.example.com/?a', 'https://www2.example.com/#a', 'https://', 'http:x.com', ' https://www2.example.com', 'https://www2.example.com\n', 'http://a#', 'http://a?', 'http:\\\\a', 7, null]],
     ['onLocked', managerOptions.onLocked, ['wait', 'error', 'redirect', () => 'wait'], ['queue', '', null, true]],
     ['codec', managerOptions.codec, [managerOptions.codec.default], [{}, null, { encode: () => '', decode: () => '' }]],
     ['clock', managerOptions.clock, [systemClock], [{}, Date, null]],
@@ -87,5 +105,14 @@ describe('managerOptions', () => {
     expect(resolveOptions('Manager', managerOptions, undefined)).toMatchObject({
       context: 'default', idleTimeoutMs: 1_800_000, lockTimeoutMs: 15_000, leaseMs: 10_000, readLeaseMs: 200, affinity: 'auto', onConflict: 'merge',
     });
+  });
+});
+
+describe('the options of a manager', () => {
+  it.each([
+    ['readLeaseMs beside leaseMs', { leaseMs: 300, readLeaseMs: 200 }, /^DistributedManager: readLeaseMs: expected at most half of leaseMs \(300\), found 200$/],
+    ["'redirect' without an address", { onLocked: 'redirect' }, /^DistributedManager: publicUrl is required with onLocked 'redirect': expected an http or https address/],
+  ] as const)('are refused together: %s', (_, options, text) => {
+    expect(() => resolveManagerOptions(options)).toThrow(text);
   });
 });

@@ -95,7 +95,7 @@ describe("onLocked 'redirect'", () => {
   });
 
   it.each<[string, (instances: { a: Instance; b: Instance }) => void, ManagerOptions, FindOptions]>([
-    ['the holder has no public address', () => undefined, { publicUrl: undefined }, {}],
+    ['the holder has no public address', () => undefined, { publicUrl: undefined, onLocked: () => 'redirect' }, {}],
     ['signals do not arrive', ({ b }) => { b.table.isDeaf = true; }, {}, {}],
     ['the request may not', () => undefined, {}, { redirect: false }],
   ])('waits where %s', async (_, prepare, options, find) => {

@@ -1,11 +1,12 @@
 import type { IncomingMessage } from 'node:http';
 import { ClusterError } from '@cluster/core';
+import { shown } from '@cluster/core/driver';
 import { isAccess, type Access, type Settings } from './options.js';
 
 /** How this request uses its session; undefined: it has none. */
 export function accessOf(req: IncomingMessage, setting: Settings['access']): Exclude<Access, 'auto'> | undefined {
   const asked = typeof setting === 'function' ? setting(req) : setting;
-  if (!isAccess(asked)) throw new ClusterError('CLUSTER_BAD_OPTION', `session: access: expected 'auto', 'exclusive', 'snapshot' or 'shared' from the function, found ${typeof asked}`);
+  if (!isAccess(asked)) throw new ClusterError('CLUSTER_BAD_OPTION', `session: access: expected 'auto', 'exclusive', 'snapshot' or 'shared' from the function, found ${shown(asked)}`);
   if (asked !== 'auto') return asked;
   switch (req.method) {
     case 'GET': case 'HEAD': return 'snapshot';

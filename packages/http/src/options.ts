@@ -1,7 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import { ClusterError, DistributedManager, MemoryStore, type ClusterStore, type Manager, type ManagerOptions } from '@cluster/core';
-import { Clock, oneOf, resolveOptions, type OptionSpec, type OptionSpecs } from '@cluster/core/driver';
+import { Clock, hasMethods, managerOptions, oneOf, resolveOptions, type OptionSpec, type OptionSpecs } from '@cluster/core/driver';
 import { COOKIE_AGE, isCookieAge } from './cookie-view.js';
+import { hints } from './hints.js';
 import { isTrustProxy, trustsOf, type TrustProxy, type Trusts } from './proxies.js';
 import type { TransportOptions } from './transport.js';
 
@@ -20,8 +21,8 @@ export interface CookieOptions {
   readonly partitioned?: boolean;
   readonly priority?: 'low' | 'medium' | 'high';
   /**
-   * Milliseconds. Default: the cookie ends with the browser's session. Re-sent when less than half of it is left. A session can
-   * have its own: `req.session.cookie.maxAge`.
+   * Milliseconds, at most `idleTimeoutMs`. Default: the cookie ends with the browser's session. Re-sent when less than half of it
+   * is left. A session can have its own: `req.session.cookie.maxAge`.
    */
   readonly maxAge?: number;
 }
@@ -57,9 +58,6 @@ type OneSource =
 /** Options of `session`: a `store` with the options of its manager beside it, or a `manager` that the application owns. */
 export type SessionOptions = OwnOptions & OneSource;
 
-const hasMethods = (...methods: string[]) => (value: unknown) =>
-  typeof value === 'object' && value !== null && methods.every((method) => typeof Reflect.get(value, method) === 'function');
-
 const option = <T>(fallback: T, expected: string, accepts: (value: unknown) => boolean, meaning: string): OptionSpec<T> =>
   ({ default: fallback, expected, accepts, meaning });
 
@@ -80,7 +78,7 @@ const cookieOptions = {
   'cookie.priority': option<'low' | 'medium' | 'high' | undefined>(undefined, "one of 'low', 'medium', 'high'", isText(/^(low|medium|high)$/),
     'Which cookies a browser drops first.'),
   'cookie.maxAge': option<number | undefined>(undefined, COOKIE_AGE, isCookieAge,
-    "How long the browser keeps the cookie; default: its own session. A session can have its own."),
+    "How long the browser keeps the cookie, at most `idleTimeoutMs`; default: its own session. A session can have its own."),
 } as const satisfies OptionSpecs;
 
 /** The options of `session` beside those of its manager. */
@@ -111,13 +109,6 @@ const accesses: ReadonlySet<unknown> = new Set<Access>(['auto', 'exclusive', 'sn
 
 export const isAccess = (value: unknown): value is Access => accesses.has(value);
 
-// Every key of ManagerOptions: the compiler refuses this record when one is missing.
-const managerOptionNames: Record<keyof ManagerOptions, true> = {
-  context: true, idleTimeoutMs: true, absoluteTimeoutMs: true, lockTimeoutMs: true, lockHoldMs: true, onLocked: true, publicUrl: true, onConflict: true, affinity: true,
-  leaseMs: true, readLeaseMs: true, storeTimeoutMs: true, maxWaiting: true, maxRecordBytes: true, maxInMemory: true, onUnreadable: true,
-  codec: true, clock: true,
-};
-
 /** What `session` works with: every default filled in. */
 export interface Settings {
   readonly manager: Manager;
@@ -142,7 +133,7 @@ function flattened(given: object): { own: object; forManager: object } {
   for (const [key, value] of Object.entries(given)) {
     if (key === 'cookie' && isObject(value)) {
       for (const [name, one] of Object.entries(value)) own[`cookie.${name}`] = one as unknown;
-    } else if (Object.hasOwn(managerOptionNames, key)) {
+    } else if (Object.hasOwn(managerOptions, key)) {
       if (value !== undefined) forManager[key] = value as unknown;
     } else {
       own[key] = value as unknown;
@@ -164,6 +155,11 @@ function contradictions(options: ReturnType<typeof resolveOwn>, own: object, for
       if (value !== undefined && /^(name|secret|cookie(\..*)?)$/.test(key)) problems.push(`transport, ${key}: expected one of the two, found both; ${key} is about the cookie that transport replaces`);
     }
   }
+  const { idleTimeoutMs = managerOptions.idleTimeoutMs.default } = forManager as ManagerOptions;
+  const { 'cookie.maxAge': maxAge } = options;
+  if (maxAge !== undefined && options.manager === undefined && maxAge > idleTimeoutMs) {
+    problems.push(`cookie.maxAge: expected at most idleTimeoutMs (${idleTimeoutMs}), after which the session is gone, found ${maxAge}; raise idleTimeoutMs, or set req.session.cookie.maxAge of the sessions that are to live longer`);
+  }
   const { name, 'cookie.secure': secure, 'cookie.path': path, 'cookie.domain': domain } = options;
   const needSecure = [
     options['cookie.sameSite'] === 'none' && "sameSite 'none'", options['cookie.partitioned'] && 'partitioned',
@@ -174,9 +170,9 @@ function contradictions(options: ReturnType<typeof resolveOwn>, own: object, for
   return problems;
 }
 
-const known = [...Object.keys(sessionOptions), ...Object.keys(managerOptionNames)];
+const known = [...Object.keys(sessionOptions), ...Object.keys(managerOptions)];
 
-const resolveOwn = (own: object) => resolveOptions('session', sessionOptions, own, known);
+const resolveOwn = (own: object) => resolveOptions('session', sessionOptions, own, { known, hints });
 
 /** Runs a check and keeps the text of what it refuses. */
 function collect<T>(problems: string[], check: () => T): T | undefined {
@@ -184,7 +180,7 @@ function collect<T>(problems: string[], check: () => T): T | undefined {
     return check();
   } catch (error) {
     if (!ClusterError.is(error, 'CLUSTER_BAD_OPTION')) throw error;
-    problems.push(error.message.replace(/^session: /, ''));
+    problems.push(error.message.replace(/^(?:session|DistributedManager): /, ''));
     return undefined;
   }
 }

@@ -31,6 +31,15 @@ describe('access', () => {
     expect((await visitor.get(url)).body).toBe('{"count":3}');
   });
 
+  it.each([['a word', () => 'exclusiv', "found 'exclusiv'"], ['a promise', async () => 'exclusive', 'found Promise'], ['nothing', () => undefined, 'found undefined']])('refuses %s from the function, and shows it', async (_, access, found) => {
+    let refused: unknown;
+    // Such functions reach it from JavaScript.
+    const sessions = instance({ access: access as () => 'auto' });
+    const { url } = await serve((req, res) => { sessions(req, res, (error) => { refused = error; res.end(); }); });
+    await ask(url, { headers: { cookie: `sid=${'u'.repeat(32)}` } });
+    expect(refused).toMatchObject({ code: 'CLUSTER_BAD_OPTION', message: expect.stringContaining(found) });
+  });
+
   it('OPTIONS has no session and leaves that of the cookie alone', async () => {
     const sessions = instance();
     const { url } = await serve(express5(sessions, (req, res) => {

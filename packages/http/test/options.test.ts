@@ -35,7 +35,17 @@ describe('session() refuses', () => {
     ["access 'none'", { store: store(), access: 'none' }, /access: expected 'auto', 'exclusive', 'snapshot', 'shared' or a function of the request, found 'none'/],
     ['onLocked', { store: store(), onLocked: 'queue' }, /onLocked: expected 'wait', 'error', 'redirect' or a function of the lock, found 'queue'/],
     ['publicUrl', { store: store(), publicUrl: 'www2.foo.com' }, /publicUrl: expected an http or https address without path/],
-    ["express-session's options", { store: store(), resave: false, saveUninitialized: false }, /resave, saveUninitialized: no such option; known are store, .*trustProxy, .*idleTimeoutMs/],
+    ['publicUrl left out', { store: store(), onLocked: 'redirect' }, /^session: publicUrl is required with onLocked 'redirect'/],
+    ["express-session's options", { store: store(), resave: false, saveUninitialized: false },
+      /^session: resave: no such option; leave it out: a session is stored when it has changed; saveUninitialized: no such option; leave it out: /],
+    ...['rolling', 'unset', 'genid', 'proxy', 'ttl', 'cookieName', 'keys', 'password'].map((name): [string, unknown, RegExp] => [
+      `the name ${name}`, { store: store(), [name]: true }, new RegExp(`^session: ${name}: no such option; (leave it out:|use) [^;]+(; in Express, app.set.*)?$`),
+    ]),
+    ['a name that is nearly one', { store: store(), idleTimeout: 1000, secrets: ['x'], maxAge: 5, cookie: { samesite: 'lax' } },
+      /idleTimeout: no such option; did you mean idleTimeoutMs\?; secrets: .* secret\?; maxAge: .* cookie\.maxAge\?; cookie\.samesite: .* cookie\.sameSite\?/],
+    ["a manager's option", { store: store(), leaseMs: 'long' }, /^session: leaseMs: expected a whole number/],
+    ['an age beyond the idle time-out', { store: store(), cookie: { maxAge: 86_400_000 } },
+      /^session: cookie\.maxAge: expected at most idleTimeoutMs \(1800000\), after which the session is gone, found 86400000; raise idleTimeoutMs/],
     ['a cookie that is no object', { store: store(), cookie: 'sid' }, /cookie: expected an object .*, found 'sid'/],
     ['an unknown cookie attribute', { store: store(), cookie: { signed: true } }, /cookie\.signed: no such option/],
     ['a name that breaks the header', { store: store(), name: 'a;b' }, /name: expected a cookie name/],
@@ -65,7 +75,7 @@ describe('session() accepts', () => {
   it('every option it names', () => {
     expect(refusal({
       store: store(), name: '__Host-sid', secret: ['new', 'old'], access: () => 'auto', onStoreError: 'anonymous', context: 'shop', idleTimeoutMs: 60_000, onLocked: 'error',
-      cookie: { path: '/', httpOnly: true, secure: true, sameSite: 'strict', partitioned: true, priority: 'high', maxAge: 3_600_000 },
+      cookie: { path: '/', httpOnly: true, secure: true, sameSite: 'strict', partitioned: true, priority: 'high', maxAge: 60_000 },
     })).toBe('accepted');
   });
 

@@ -37,7 +37,7 @@ describe('Set-Cookie', () => {
   });
 
   it('with an age has Max-Age and Expires', async () => {
-    expect(await setCookie({ maxAge: 3_600_000 })).toMatch(/^sid=ID; Max-Age=3600; Path=\/; Expires=.* GMT; HttpOnly; SameSite=Lax$/);
+    expect(await setCookie({ maxAge: 1_800_000 })).toMatch(/^sid=ID; Max-Age=1800; Path=\/; Expires=.* GMT; HttpOnly; SameSite=Lax$/);
   });
 
   it('is sent when the session is stored, and not again', async () => {
@@ -179,7 +179,7 @@ describe('a cookie from outside', () => {
 
 describe('a cookie with an age', () => {
   it('is re-sent when less than half is left, or its age is not known', async () => {
-    const sessions = instance({ cookie: { maxAge: 3_600_000 }, secret: 'secret' });
+    const sessions = instance({ idleTimeoutMs: 3_600_000, cookie: { maxAge: 3_600_000 }, secret: 'secret' });
     const { url } = await countedOn(sessions);
     const visitor = new Visitor();
     await visitor.post(url);
@@ -203,7 +203,7 @@ describe('a cookie with an age', () => {
   it('is not re-sent by a request that a login has overtaken', async () => {
     const go = deferred();
     const inside = deferred();
-    const { url } = await serve(express5(instance({ cookie: { maxAge: 3_600_000 } }), async (req, res) => {
+    const { url } = await serve(express5(instance({ idleTimeoutMs: 3_600_000, cookie: { maxAge: 3_600_000 } }), async (req, res) => {
       if (req.url === '/login') {
         await req.session.regenerate({ keep: true });
       } else if (req.url === '/slow') {

@@ -1,0 +1,20 @@
+/** What to do in place of options that other session libraries have. */
+export const hints = {
+  'resave': 'leave it out: a session is stored when it has changed',
+  'saveUninitialized': 'leave it out: a session is stored once something is in it',
+  'rolling': 'leave it out: a cookie with an age is sent again when less than half of it is left',
+  'unset': 'leave it out: req.session = null ends the session',
+  'genid': 'leave it out: an id is 192 random bits',
+  'proxy': "use trustProxy; in Express, app.set('trust proxy', ...)",
+  'ttl': 'use idleTimeoutMs',
+  'expires': 'use cookie.maxAge, in ms',
+  'key': 'use name',
+  'keys': 'use secret',
+  'password': 'use secret',
+  'cookieName': 'use name',
+  'cookieOptions': 'use cookie',
+  'cookie.expires': 'use cookie.maxAge, in ms',
+  'cookie.originalMaxAge': 'use cookie.maxAge',
+  'cookie.signed': 'leave it out: a secret signs the cookie',
+  'cookie.encode': 'leave it out: an id needs no encoding',
+} as const;
