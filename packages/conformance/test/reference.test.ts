@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { Clock } from '@cluster/core/driver';
+import { MemoryStore } from '@cluster/core';
+import { Clock, type SessionTable } from '@cluster/core/driver';
 import { testDriver } from '../src/index.js';
 import { CollectingRunner } from './collecting-runner.js';
 import { newMapSpace, referenceMap } from './reference-map.js';
@@ -9,6 +10,14 @@ describe('a plain session table in memory', () => {
   const clock = Clock.manual();
   const space = newSpace(clock);
   testDriver({ describe, it }, { open: () => referenceTable(space), clock });
+});
+
+describe('the memory store', () => {
+  const clock = Clock.manual();
+  const first = new MemoryStore({ clock });
+  // What every store that is made with ClusterStoreBase lends its manager.
+  const tableOf = (store: MemoryStore) => Reflect.get(store, Symbol.for('@cluster/core/table')) as SessionTable;
+  testDriver({ describe, it }, { open: () => tableOf(new MemoryStore({ shareWith: first })), clock });
 });
 
 describe('a plain session map in memory, without signals', () => {

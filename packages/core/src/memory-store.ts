@@ -1,6 +1,6 @@
 import { ClusterStoreBase } from './cluster-store-base.js';
 import type { Clock } from './clock.js';
-import { MemoryMap } from './drivers/memory-map.js';
+import { MemoryTable } from './drivers/memory-table.js';
 import { managerOptions, name, resolveOptions, type OptionSpec } from './options.js';
 
 const memoryStoreOptions = {
@@ -17,12 +17,12 @@ const memoryStoreOptions = {
  * them.
  */
 export class MemoryStore extends ClusterStoreBase {
-  readonly #map: MemoryMap;
+  readonly #table: MemoryTable;
 
   constructor(options: { readonly instanceId?: string; readonly shareWith?: MemoryStore; readonly clock?: Clock } = {}) {
     const { instanceId, shareWith, clock } = resolveOptions('MemoryStore', memoryStoreOptions, options);
-    const map = new MemoryMap({ ...(clock && { clock }), ...(shareWith && { shareWith: shareWith.#map }) });
-    super(map, { ...(instanceId !== undefined && { instanceId }), clock: clock ?? map.clock });
-    this.#map = map;
+    const table = new MemoryTable({ ...(clock && { clock }), ...(shareWith && { shareWith: shareWith.#table }) });
+    super(table, { ...(instanceId !== undefined && { instanceId }), clock: clock ?? table.clock });
+    this.#table = table;
   }
 }

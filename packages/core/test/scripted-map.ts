@@ -1,7 +1,7 @@
-import { MemoryMap } from '../src/drivers/memory-map.js';
 import type { Entry, Found, SessionMap } from '../src/drivers/session-map.js';
 import type { DriverContext } from '../src/drivers/session-table.js';
 import type { Clock } from '../src/clock.js';
+import { MemoryMap } from './memory-map.js';
 
 type Fate = 'executed, then rejected' | 'rejected';
 
@@ -24,7 +24,7 @@ export class ScriptedMap implements SessionMap {
   readonly #everything = new Map<string, Found>();
 
   constructor(clock: Clock) {
-    this.inner = new MemoryMap({ clock });
+    this.inner = new MemoryMap(clock);
   }
 
   start(context: DriverContext): Promise<void> {

@@ -1,73 +1,73 @@
 import { beforeEach, describe, it, expect } from '@jest/globals';
 import { manualClock, type ManualClock } from '../src/clock.js';
+import { MemoryTable } from '../src/drivers/memory-table.js';
 import type { Manager } from '../src/manager.js';
-import { MemoryMap } from '../src/drivers/memory-map.js';
 import { MemoryStore } from '../src/memory-store.js';
-import { context } from './scripted-map.js';
+import { context, sessionKey } from './scripted-map.js';
 
 let clock: ManualClock;
-let map: MemoryMap;
-let other: MemoryMap;
+let table: MemoryTable;
+let other: MemoryTable;
 
 beforeEach(() => {
   clock = manualClock();
-  map = new MemoryMap({ clock });
-  other = new MemoryMap({ shareWith: map });
+  table = new MemoryTable({ clock });
+  other = new MemoryTable({ shareWith: table });
 });
 
-const put = (expected: string | undefined, value = 'v', lifetimeMs = 100, key = 'k') => map.compareAndSet(key, expected, { value, lifetimeMs });
+const claim = { incarnation: 'a.1', grant: 'g' };
+const create = (key: string, lifetimeMs: number) => table.create(key, claim, { change: { set: new Map([['n', '1']]), remove: [], whole: true }, lifetimeMs }, 'release');
 
-const keysOf = async (of: MemoryMap) => {
+const keysOf = async (of: MemoryTable) => {
   const keys: string[] = [];
   for await (const key of of.keys()) keys.push(key);
   return keys;
 };
 
-describe('MemoryMap', () => {
-  it('puts over the expected revision only', async () => {
-    const first = await put(undefined);
-    expect(first).toBeDefined();
-    expect(await put(undefined)).toBeUndefined();
-    const second = await put(first, 'w');
-    expect(await put(first, 'x')).toBeUndefined();
-    await clock.advance(30);
-    expect(await other.get('k')).toEqual({ value: 'w', revision: second, ageMs: 30 });
-  });
+// The rules of a session table are the conformance kit's.
+describe('MemoryTable', () => {
+  beforeEach(() => table.start(context('a')));
 
-  it('never names two contents by one revision, also after an expiry', async () => {
-    const revisions = new Set<string | undefined>();
-    for (let i = 0; i < 5; i += 1) {
-      revisions.add(await put(undefined));
-      await clock.advance(100);
-    }
-    revisions.add(await put(undefined, 'v', 100, 'another'));
-    expect(revisions.size).toBe(6);
-  });
-
-  it('forgets an entry at the end of its lifetime, not before; an update of it is refused', async () => {
-    const first = await put(undefined);
+  it('forgets a record at the end of its lifetime, not before', async () => {
+    await create(sessionKey('1'), 100);
     await clock.advance(99.9);
-    expect(await map.get('k')).toMatchObject({ value: 'v' });
+    expect(await table.read(sessionKey('1'))).toMatchObject({ kind: 'record', ageMs: 99.9, idleMs: 99.9 });
     await clock.advance(0.1);
-    expect(await put(first, 'late')).toBeUndefined();
-    expect(await map.get('k')).toBeUndefined();
+    expect(await table.read(sessionKey('1'))).toEqual({ kind: 'absent' });
+    expect(await create(sessionKey('1'), 100)).toBe('created');
   });
 
-  it('sweeps up to the limit what has expired, and only that', async () => {
-    for (const key of ['a', 'b', 'c']) await put(undefined, 'v', 10, key);
-    await put(undefined, 'v', 1000, 'd');
+  it('sweeps up to the limit what has expired, records and leases, and only that', async () => {
+    for (const digit of ['1', '2', '3']) await create(sessionKey(digit), 10);
+    await create(sessionKey('4'), 1000);
+    await table.beat('a.1', 0, 1);
+    await table.beat('a.2', 0, 1000);
     await clock.advance(10);
-    expect([await map.sweep(2), await map.sweep(2), await map.sweep(2)]).toEqual([2, 1, 0]);
-    expect(await keysOf(map)).toEqual(['d']);
+    expect([await table.sweep(3), await table.sweep(3), await table.sweep(3)]).toEqual([3, 1, 0]);
+    expect(await keysOf(table)).toEqual([sessionKey('4')]);
+    expect(await table.beat('a.2', 1, 1000)).toEqual({ generation: '' });
   });
 
-  it('lists the keys of its context', async () => {
-    await map.start(context('a'));
-    await put(undefined, 'v', 10, 'shop.s.1');
-    await put(undefined, 'v', 10, 'shopping.s.1');
-    expect(await keysOf(map)).toEqual(['shop.s.1']);
+  it('lists the keys of its context that are there', async () => {
+    await create('shop.s.1', 10);
+    await create('shopping.s.1', 10);
+    expect(await keysOf(table)).toEqual(['shop.s.1']);
     await clock.advance(10);
-    expect(await keysOf(map)).toEqual([]);
+    expect(await keysOf(table)).toEqual([]);
+  });
+
+  it('keeps a lease that was ended so for as long again', async () => {
+    await table.beat('a.1', 0, 100);
+    expect(await table.lapse('a.1', 0)).toBe(0);
+    await clock.advance(599);
+    expect(await table.beat('a.1', 0, 100)).toBe('lapsed');
+  });
+
+  it('refuses calls before the start and after the stop', async () => {
+    await table.stop();
+    for (const call of [create('shop.s.1', 10), table.read('shop.s.1'), table.beat('a.1', 0, 1), table.signal('a', 'x')]) {
+      await expect(call).rejects.toMatchObject({ code: 'CLUSTER_UNAVAILABLE' });
+    }
   });
 });
 
@@ -79,36 +79,36 @@ describe('signals', () => {
   beforeEach(() => { heard.length = 0; });
 
   it('arrive after the call that sent them', async () => {
-    await map.start(listener('a'));
+    await table.start(listener('a'));
     await other.start(listener('b'));
-    const sent = map.signal('b', 'hello');
+    const sent = table.signal('b', 'hello');
     expect(heard).toEqual(['a true', 'b true']);
     expect(await sent).toBe(true);
     expect(heard).toEqual(['a true', 'b true', 'b: hello']);
   });
 
   it('reach nobody who is not started, has stopped, or is of another context or space', async () => {
-    await map.start(listener('a'));
-    expect(await map.signal('b', 'x')).toBe(false);
+    await table.start(listener('a'));
+    expect(await table.signal('b', 'x')).toBe(false);
     await other.start(listener('b', 'bank'));
-    expect(await map.signal('b', 'x')).toBe(false);
-    await new MemoryMap({ clock }).start(listener('c'));
-    expect(await map.signal('c', 'x')).toBe(false);
+    expect(await table.signal('b', 'x')).toBe(false);
+    await new MemoryTable({ clock }).start(listener('c'));
+    expect(await table.signal('c', 'x')).toBe(false);
     await other.stop();
     await other.start(listener('b'));
-    const sent = map.signal('b', 'too late');
+    const sent = table.signal('b', 'too late');
     await other.stop();
     await sent;
-    expect(await map.signal('b', 'x')).toBe(false);
+    expect(await table.signal('b', 'x')).toBe(false);
     expect(heard.filter((line) => line.includes(':'))).toEqual([]);
   });
 
   it('have one address each: a second instance of that name is refused, until the first has stopped', async () => {
-    await map.start(listener('a'));
+    await table.start(listener('a'));
     await expect(other.start(listener('a'))).rejects.toMatchObject({ code: 'CLUSTER_BAD_OPTION' });
-    await map.stop();
+    await table.stop();
     await other.start(listener('a'));
-    await map.stop();
+    await table.stop();
     expect(await other.signal('a', 'x')).toBe(true);
   });
 });
