@@ -72,6 +72,23 @@ export const expiryClauses: readonly TableClause[] = [
     },
   },
   {
+    title: 'commit with a shorter lifetime ends the record sooner, also without a change, held or released',
+    async run(bench) {
+      const table = await bench.driver();
+      const keys: string[] = [];
+      for (const [write, then] of [[sets({ a: '1' }, [], bench.paceMs), 'keep'], [{ ...unchanged, lifetimeMs: bench.paceMs }, 'release']] as const) {
+        const [key, claim] = [bench.key(), bench.claim()];
+        await created(table, key, claim);
+        await table.commit(key, claim.grant, at(claim, 1), write, then);
+        keys.push(key);
+      }
+      const kinds = async () => Promise.all(keys.map(async (key) => (await table.read(key)).kind));
+      const withinMs = bench.paceMs * 1.1 + bench.limits.lateMs;
+      await bench.time.becomes('both records expire', async () => (await kinds()).every((kind) => kind === 'absent'), withinMs).catch(() => undefined);
+      bench.proof.equal(await kinds(), ['absent', 'absent'], `what is there after a lifetime of ${bench.paceMs} ms`);
+    },
+  },
+  {
     title: 'read does not make the record live on',
     async run(bench) {
       const [table, key] = [await bench.driver(), bench.key()];

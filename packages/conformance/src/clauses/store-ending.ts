@@ -122,6 +122,18 @@ const expiring: readonly StoreClause[] = [
     },
   },
   {
+    title: 'send with a shorter lifetime ends a session sooner, also with a kept lock',
+    async run(bench) {
+      const [one, other] = await bench.two();
+      const [kept, released] = [await bench.added(one), await bench.added(one)];
+      for (const [id, how] of [[kept, KEEP], [released, RELEASE]] as const) {
+        await one.send({ ...await bench.found(one, id), lifetimeMs: bench.paceMs }, how);
+      }
+      await bench.time.wait(bench.paceMs * 1.1 + bench.limits.lateMs);
+      bench.proof.equal([await other.find(kept), await other.find(released)], [undefined, undefined], `what is found after a lifetime of ${bench.paceMs} ms`);
+    },
+  },
+  {
     title: 'age counts from the add',
     async run(bench) {
       const [one, other] = await bench.two();

@@ -166,6 +166,18 @@ export const brokenExpiry: readonly TableBreakage[] = [
     }),
   },
   {
+    clause: 'commit with a shorter lifetime ends the record sooner, also without a change, held or released', broken: 'a lifetime is only lengthened',
+    methods: (table, space) => ({
+      commit: (key, grant, base, write, then) => table.commit(key, grant, base, { ...write, lifetimeMs: Math.max(write.lifetimeMs, recordAt(space, key)?.lifetimeMs ?? 0) }, then),
+    }),
+  },
+  {
+    clause: 'commit with a shorter lifetime ends the record sooner, also without a change, held or released', broken: 'a lock that is given up leaves the lifetime as it is',
+    methods: (table) => ({
+      commit: (key, grant, base, write, then) => table.commit(key, grant, base, then === 'keep' ? write : { ...write, lifetimeMs: 0 }, then),
+    }),
+  },
+  {
     clause: 'read does not make the record live on', broken: 'read is a use',
     methods: (table, space) => ({
       read(key, have) {

@@ -245,6 +245,19 @@ const brokenEnds: readonly StoreBreakage[] = [
     }),
   },
   {
+    clause: 'send with a shorter lifetime ends a session sooner, also with a kept lock', broken: 'a lifetime is only lengthened',
+    methods: (store, cluster) => ({
+      sendSession: (session, options) =>
+        store.sendSession({ ...session, lifetimeMs: Math.max(session.lifetimeMs, keptAt(cluster, session.id)?.lifetimeMs ?? 0) }, options),
+    }),
+  },
+  {
+    clause: 'send with a shorter lifetime ends a session sooner, also with a kept lock', broken: 'a kept lock keeps the session',
+    methods: (store) => ({
+      sendSession: (session, options) => store.sendSession(options.keep ? { ...session, lifetimeMs: 60_000 } : session, options),
+    }),
+  },
+  {
     clause: 'age counts from the add', broken: 'it counts from the find',
     methods: (store) => ({
       async findSession(id, options) {
