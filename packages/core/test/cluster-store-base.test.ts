@@ -102,6 +102,21 @@ describe('a store without a manager', () => {
     await b.stop();
   });
 
+  it.each([true, false])('sets the lifetime with a send that changes nothing, longer or shorter; the lock is kept: %s', async (keep) => {
+    const [a, b] = await pair();
+    for (const [id, lifetimeMs] of [['long', 100_000], ['short', 10_000]] as const) {
+      await a.sendSession(fresh(id), { isNew: true, keep: false });
+      const found = await a.findSession(id);
+      await a.sendSession({ ...fresh(id), ...found, lifetimeMs }, { isNew: false, keep });
+    }
+    await clock.advance(10_001);
+    expect(await b.readSession('short')).toBe(undefined);
+    await clock.advance(80_000);
+    expect(await b.readSession('long')).toBeDefined();
+    if (keep) expect(await code(a.sendSession(fresh('short'), { isNew: false, keep }))).toBe('CLUSTER_FENCED');
+    await Promise.all([a.stop(), b.stop()]);
+  });
+
   it('touches', async () => {
     const [a, b] = await pair();
     await a.sendSession(fresh('x'), { isNew: true, keep: false });

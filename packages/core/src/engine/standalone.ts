@@ -72,13 +72,26 @@ export class Standalone {
       throw this.#fenced(key);
     }
     try {
-      await engine.send(slot, gotten, changeFrom(gotten.copy.attributes, session.attributes), session.lifetimeMs, engine.now() + STORE_TIMEOUT_MS, keep);
+      const change = changeFrom(gotten.copy.attributes, session.attributes);
+      if (keep && change === undefined) await this.#liveOn(slot, gotten, session.lifetimeMs);
+      else await engine.send(slot, gotten, change, session.lifetimeMs, engine.now() + STORE_TIMEOUT_MS, keep);
       if (keep) return;
     } catch (error) {
       this.#leave(slot);
       throw ClusterError.is(error, 'CLUSTER_SESSION_ENDED') ? this.#fenced(key, error) : error;
     }
     this.#leave(slot);
+  }
+
+  /** A lock that is kept and nothing that is written: what is left is the lifetime. */
+  async #liveOn(slot: Slot, held: Held, lifetimeMs: number): Promise<void> {
+    const { kind } = await this.#engine.calls.commit(slot.key, held.claim.grant, undefined, { change: undefined, lifetimeMs }, 'keep');
+    if (kind !== 'done') {
+      slot.forget();
+      throw this.#fenced(slot.key);
+    }
+    held.touchedMs = this.#engine.now();
+    held.lifetimeMs = lifetimeMs;
   }
 
   async remove(id: string, why: 'removed' | 'moved'): Promise<void> {
