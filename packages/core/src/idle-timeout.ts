@@ -20,6 +20,18 @@ export function ownIdleTimeoutMs(attributes: ReadonlyMap<string, Encoded>): OwnI
   return Number.isSafeInteger(ms) && ms > 0 ? ms : null;
 }
 
+const MAX_WINDOW_MS = 60_000;
+
+/** For how long after a use further ones need not be reported. */
+export const touchWindowMs = (idleTimeoutMs: number): number => Math.min(MAX_WINDOW_MS, idleTimeoutMs / 10);
+
+/**
+ * The lifetime of a record with such an idle time-out of its own. The store may say a longer one, where the time-out was shortened:
+ * a touch by an instance that knew the one before may have come later.
+ */
+export const lifetimeByOwn = (lifetimeMs: number, ownMs: OwnIdleTimeout): number =>
+  (typeof ownMs === 'number' ? Math.min(lifetimeMs, Math.ceil(ownMs + touchWindowMs(ownMs))) : lifetimeMs);
+
 /** @throws ClusterError CLUSTER_BAD_OPTION */
 export function checkOwnIdle(ownMs: OwnIdleTimeout): void {
   if (ownMs === null || ownMs === undefined || (Number.isSafeInteger(ownMs) && ownMs > 0)) return;

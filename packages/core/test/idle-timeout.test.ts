@@ -97,6 +97,85 @@ describe('an idle time-out of one session', () => {
     expect(remainingMs(id)).toBe(STORED_MS - 2_000);
   });
 
+  it('that was shortened is not lengthened by a touch of another instance that knew the longer one', async () => {
+    const [a, b] = [await add('a', { affinity: 'release' }), await add('b', { affinity: 'release' })];
+    const id = await cluster.session(a);
+    await setOwn(a, id, DAY_MS);
+    await cluster.clock.advance(120_000);
+    await read(b, id); // has a touch due within a second
+    await setOwn(a, id, 20_000);
+    b.table.calls = [];
+    await cluster.clock.advance(1_500);
+    expect(b.table.count('touch')).toBeGreaterThan(0);
+    expect(remainingMs(id)).toBeLessThanOrEqual(22_000);
+    expect(remainingMs(id)).toBeGreaterThan(20_000);
+  });
+
+  describe.each(['keep', 'release'] as const)('counts also in a store that let a touch lengthen it, under affinity %s', (affinity) => {
+    const lengthened = async () => {
+      const [a, b] = [await add('a', { affinity, leaseMs: 1_000_000 }), await add('b', { affinity: 'release', leaseMs: 1_000_000 })];
+      const id = await cluster.session(a);
+      await setOwn(a, id, 20_000);
+      const kept = cluster.space.kept.get(keyOf(id));
+      if (kept === undefined) throw new Error('expected a record');
+      const value = kept.value.replace('"lifetimeMs":22000', `"lifetimeMs":${DAY_MS}`);
+      expect(value).not.toBe(kept.value);
+      cluster.space.kept.set(keyOf(id), { ...kept, value, revision: 'touched', endMs: DAY_MS });
+      return { a, b, id };
+    };
+
+    it('ends it', async () => {
+      const { a, b, id } = await lengthened();
+      await cluster.clock.advance(22_500);
+      expect(remainingMs(id)).toBeGreaterThan(HOUR_MS);
+      expect(await read(b, id)).toBe(undefined);
+      expect(await read(a, id)).toBe(undefined);
+      if (affinity === 'keep') expect(await cluster.within(100, a.manager.findSession(id))).toBe(undefined);
+    });
+
+    it.each([9_000, 20_500])('does not end it while it is used each %d ms, here or elsewhere', async (everyMs) => {
+      const { a, b, id } = await lengthened();
+      for (let time = 0; time < 6; time += 1) {
+        await cluster.clock.advance(everyMs);
+        await found(read(b, id));
+      }
+      await cluster.within(3_000, a.manager.update(id, increment));
+      expect(await cluster.stored(id)).toMatchObject({ n: 1 });
+    });
+
+    it('a use shortly before its end is reported before it is served', async () => {
+      const { b, id } = await lengthened();
+      await cluster.clock.advance(21_500);
+      await found(read(b, id));
+      await cluster.clock.advance(600);
+      await found(read(b, id));
+    });
+
+    it.each([true, false])('a holder that reads from memory ends it when nobody uses it, and not before; others had used it: %s', async (isShared) => {
+      const { a, b, id } = await lengthened();
+      const c = await add('c', { leaseMs: 1_000_000 });
+      c.table.always('read', async (run) => ({ ...await run(), lifetimeMs: DAY_MS }));
+      const other = await cluster.session(c);
+      // Memory is served only while something is used.
+      const time = async (ms: number) => {
+        for (let spentMs = 0; spentMs < ms; spentMs += 500) {
+          await cluster.clock.advance(500);
+          await cluster.within(100, c.manager.update(other, () => undefined));
+        }
+      };
+      await cluster.within(3_000, c.manager.update(id, () => undefined));
+      for (let use = 0; isShared && use < 6; use += 1) {
+        await time(9_000);
+        await found(read(b, id));
+        await time(1_500);
+        if (use % 3 === 2) expect(await cluster.within(3_000, c.manager.update(id, () => 'there'))).toBe('there');
+      }
+      await time(22_500);
+      expect(await cluster.within(3_000, c.manager.update(id, () => 'there'))).toBe(undefined);
+      expect(await read(a, id)).toBe(undefined);
+    });
+  });
+
   it('stays with the session when its id changes', async () => {
     const a = await add('a');
     const id = await cluster.session(a);

@@ -1,6 +1,6 @@
 import { afterEach, describe, it, expect } from '@jest/globals';
 import { ClusterError, DistributedManager, type ClusterStore, type FindOptions, type ManagerOptions, type SessionSnapshot } from '../src/index.js';
-import { Clock } from '../src/driver.js';
+import { behind, Clock } from '../src/driver.js';
 import { found, increment } from './cluster.js';
 
 interface Row { snapshot: SessionSnapshot; holder: string | undefined }
@@ -273,5 +273,16 @@ describe('a hand-written store', () => {
     await within(10, manager.findSession(id, { access: 'snapshot' }));
     await clock.advance(1_000);
     expect(store.touched.length).toBe(1);
+  });
+
+  it('says itself when a session with an idle time-out of its own ends: its idle time may leave touches out', async () => {
+    const shared = new Shared();
+    const store = new WithRead('a', shared);
+    const manager = make(store);
+    const id = await created(manager);
+    await within(100, manager.update(id, (session) => { behind(session).ownIdleTimeoutMs = 10_000; }));
+    for (const row of shared.rows.values()) row.snapshot = { ...row.snapshot, idleMs: 50_000, lifetimeMs: 61_000 };
+    await found(within(100, manager.findSession(id, { access: 'snapshot' })));
+    expect(await within(100, manager.update(id, () => 'there'))).toBe('there');
   });
 });

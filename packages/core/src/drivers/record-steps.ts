@@ -1,3 +1,4 @@
+import { lifetimeByOwn, ownIdleTimeoutMs } from '../idle-timeout.js';
 import { RECORD_FORMAT, type Stored, type StoredRecord } from '../record.js';
 import type {
   Absent, Acquired, Claim, Committed, Encoded, Gone, Removed, SessionRecord, Stamp, Then, Write,
@@ -116,5 +117,6 @@ export function removeStep(present: Stored | undefined, grant: string | undefine
 
 export function touchStep(present: Stored | undefined, lifetimeMs: number): Step<'gone' | 'there'> {
   if (present?.kind !== 'record') return { answer: 'gone' };
-  return { put: { ...present, idleMs: 0, lifetimeMs: Math.max(present.lifetimeMs - present.idleMs, lifetimeMs) }, answer: 'there', held: true };
+  const longestMs = Math.max(present.lifetimeMs - present.idleMs, lifetimeMs);
+  return { put: { ...present, idleMs: 0, lifetimeMs: lifetimeByOwn(longestMs, ownIdleTimeoutMs(present.attributes)) }, answer: 'there', held: true };
 }

@@ -171,7 +171,7 @@ export class Acquisition {
     const now = this.engine.now();
     const copy = record.attributes === undefined && have !== undefined ? have : copyOf(record.stamp, record.attributes ?? new Map<string, Encoded>());
     slot.held = {
-      claim, copy, formerGrants: NO_FORMER_GRANTS, fromPeer, suspect: false, lifetimeMs: record.lifetimeMs,
+      claim, copy, formerGrants: NO_FORMER_GRANTS, fromPeer, suspect: false, lifetimeMs: this.engine.lifetimeOf(record.lifetimeMs, copy.ownIdleMs),
       createdMs: now - record.ageMs, touchedMs: now - record.idleMs,
     };
     slot.standby = undefined;

@@ -2,6 +2,7 @@ import type { Clock } from '../clock.js';
 import type { Change, SessionTable, Then } from '../drivers/session-table.js';
 import { ClusterError } from '../errors.js';
 import type { Events } from '../events.js';
+import { lifetimeByOwn, type OwnIdleTimeout } from '../idle-timeout.js';
 import { shortName } from '../session-id.js';
 import { Acquisition, unavailable, type Asking, type Gotten } from './acquisition.js';
 import { Affinity } from './affinity.js';
@@ -151,6 +152,9 @@ export class Engine {
     return !held.suspect && this.now() - held.touchedMs < held.lifetimeMs && (this.isPlain || this.lease.readable());
   }
 
+  /** A record's lifetime, which its own idle time-out bounds. A hand-written store counts idle time from the last send: only it knows of touches. */
+  lifetimeOf(lifetimeMs: number, ownMs: OwnIdleTimeout): number { return this.isPlain ? lifetimeMs : lifetimeByOwn(lifetimeMs, ownMs); }
+
   /** Whether a request may use the slot at once. */
   isFree(slot: Slot): boolean { return !slot.busy && slot.queue.localCount === 0; }
 
@@ -279,7 +283,7 @@ export class Engine {
       }
       this.countMine();
       held.touchedMs = this.now() - record.idleMs;
-      held.lifetimeMs = record.lifetimeMs;
+      held.lifetimeMs = this.lifetimeOf(record.lifetimeMs, held.copy.ownIdleMs);
       // The store may have rolled back while it answered.
       if (!slot.held.suspect && record.stamp.grant === held.copy.stamp.grant && record.stamp.version === held.copy.stamp.version) return true;
       held.suspect = true;

@@ -138,7 +138,7 @@ export class Finding {
         this.#noteAbsent(key, gotten.gone);
         return undefined;
       }
-      if (this.lifetimes.isOver(engine.now() - gotten.createdMs)) {
+      if (this.lifetimes.isOver(engine.now() - gotten.createdMs, engine.now() - gotten.touchedMs, gotten.copy.ownIdleMs)) {
         await this.records.remove(key, gotten.claim.grant, undefined, 'removed', asking.deadlineMs + this.options.storeTimeoutMs);
         slot.forget();
         return undefined;
@@ -175,8 +175,8 @@ export class Finding {
     }
     if (isDenied && record.holder?.grant !== grant) slot.forget();
     engine.countAffinity(record.holder?.incarnation ?? record.last);
-    if (this.lifetimes.isOver(record.ageMs)) return undefined;
     const copy = record.attributes === undefined && known !== undefined ? known : copyOf(record.stamp, record.attributes ?? new Map<string, Encoded>());
+    if (this.lifetimes.isOver(record.ageMs, record.idleMs, copy.ownIdleMs)) return undefined;
     this.#standBy(key, copy);
     // What has ended since the look is not served; the store says why it ended.
     if (await this.lifetimes.touch(key, record, copy.ownIdleMs)) return this.content(key, asking);

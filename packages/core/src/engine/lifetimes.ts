@@ -1,14 +1,11 @@
 import type { Encoded } from '../drivers/session-table.js';
-import { ownIdleTimeoutMs, type OwnIdleTimeout } from '../idle-timeout.js';
+import { ownIdleTimeoutMs, touchWindowMs, type OwnIdleTimeout } from '../idle-timeout.js';
 import type { ResolvedManagerOptions } from '../options.js';
 import type { Engine } from './engine.js';
 import type { Held } from './ownership.js';
 
 // A session that is about to expire is touched before it is served; any other waits for the next batch.
 const TOUCH_NOW_BELOW_MS = 2_000;
-const MAX_WINDOW_MS = 60_000;
-
-const windowOf = (idleTimeoutMs: number) => Math.min(MAX_WINDOW_MS, idleTimeoutMs / 10);
 
 /**
  * When sessions end, and when the store must hear that one is used. A record lives for the idle time-out, its own or else the
@@ -18,7 +15,7 @@ export class Lifetimes {
   readonly #windowMs: number;
 
   constructor(private readonly engine: Engine, private readonly options: Pick<ResolvedManagerOptions, 'idleTimeoutMs' | 'absoluteTimeoutMs'>) {
-    this.#windowMs = windowOf(options.idleTimeoutMs);
+    this.#windowMs = touchWindowMs(options.idleTimeoutMs);
   }
 
   /** How long a record may live from now, for a session of that age, with what it says about its own idle time-out. */
@@ -35,16 +32,21 @@ export class Lifetimes {
     return this.of(this.engine.now() - held.createdMs, content === undefined ? held.copy.ownIdleMs : ownIdleTimeoutMs(content));
   }
 
-  #windowOf(ownMs: OwnIdleTimeout): number { return typeof ownMs === 'number' ? windowOf(ownMs) : this.#windowMs; }
+  #windowOf(ownMs: OwnIdleTimeout): number { return typeof ownMs === 'number' ? touchWindowMs(ownMs) : this.#windowMs; }
 
-  isOver(ageMs: number): boolean {
+  /** Whether a session has ended that the store has still. */
+  isOver(ageMs: number, idleMs: number, ownMs: OwnIdleTimeout): boolean {
+    return this.#isTooOld(ageMs) || idleMs >= this.engine.lifetimeOf(Infinity, ownMs);
+  }
+
+  #isTooOld(ageMs: number): boolean {
     return this.options.absoluteTimeoutMs > 0 && ageMs >= this.options.absoluteTimeoutMs;
   }
 
   /** Neither over nor so close to its end that a touch must come first. */
   isPlainlyAlive(held: Held): boolean {
     const idleMs = this.engine.now() - held.touchedMs;
-    return !this.isOver(this.engine.now() - held.createdMs)
+    return !this.#isTooOld(this.engine.now() - held.createdMs)
       && (idleMs < this.#windowOf(held.copy.ownIdleMs) || held.lifetimeMs - idleMs >= TOUCH_NOW_BELOW_MS);
   }
 
@@ -64,7 +66,7 @@ export class Lifetimes {
   async touch(key: string, record: { readonly idleMs: number; readonly lifetimeMs: number; readonly ageMs: number }, ownMs: OwnIdleTimeout): Promise<boolean> {
     if (record.idleMs < this.#windowOf(ownMs)) return false;
     const lifetimeMs = this.of(record.ageMs, ownMs);
-    if (record.lifetimeMs - record.idleMs < TOUCH_NOW_BELOW_MS) return this.engine.touches.now(key, lifetimeMs);
+    if (this.engine.lifetimeOf(record.lifetimeMs, ownMs) - record.idleMs < TOUCH_NOW_BELOW_MS) return this.engine.touches.now(key, lifetimeMs);
     this.engine.touches.add(key, lifetimeMs);
     return false;
   }
