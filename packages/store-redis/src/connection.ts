@@ -32,7 +32,7 @@ const SILENCE_MS = 2_000;
  */
 const settingsOver = (given: Pick<RedisOptions, 'connectTimeout' | 'socketTimeout'> = {}) => ({
   lazyConnect: true, autoResubscribe: false, autoResendUnfulfilledCommands: false, enableOfflineQueue: true, maxRetriesPerRequest: 0,
-  retryStrategy: () => RECONNECT_MS, enableReadyCheck: true, maxLoadingRetryTime: RECONNECT_MS, failoverDetector: true,
+  retryStrategy: () => RECONNECT_MS, enableReadyCheck: true, maxLoadingRetryTime: RECONNECT_MS, disconnectTimeout: RECONNECT_MS, failoverDetector: true,
   // A primary that has become a replica: its name may lead to another one by now.
   reconnectOnError: (error: Error) => error.message.includes('READONLY'),
   connectTimeout: Math.min(given.connectTimeout ?? SILENCE_MS, SILENCE_MS), socketTimeout: given.socketTimeout ?? SILENCE_MS,

@@ -25,8 +25,10 @@ export function putChange(args: Argument[], change: Change | undefined): void {
   }
   if (change.whole) args.push('whole');
   else {
-    args.push(change.remove.length);
-    for (const name of change.remove) args.push(ATTRIBUTE + name);
+    // They go after what is set has come: a name in both stays.
+    const removed = change.remove.filter((name) => !change.set.has(name));
+    args.push(removed.length);
+    for (const name of removed) args.push(ATTRIBUTE + name);
   }
   putAttributes(args, change.set);
 }

@@ -16,18 +16,27 @@ export const BYTES = 0xff;
 /** Begins the names of fields that are attributes; the others are the record's own. */
 export const ATTRIBUTE = '.';
 
-// A replica refuses what could write, whether it does or not: without it, one that is cut off would answer with what is old.
-const begin = `
+const common = `
 local key = KEYS[1]
-redis.call('HDEL', key, '')
 local function now()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 -- Lua's stack takes some thousand arguments.
-local function portions(command, first)
-  for from = first, #ARGV, 4000 do redis.call(command, key, unpack(ARGV, from, math.min(from + 3999, #ARGV))) end
+local function put(first)
+  for from = first, #ARGV, 4000 do redis.call('HSET', key, unpack(ARGV, from, math.min(from + 3999, #ARGV))) end
+end
+-- Refused by a replica although there is nothing to remove: one that is cut off would answer with what is old. And a script that
+-- has called what writes is no longer held to maxmemory.
+local function asPrimary(answer)
+  redis.call('HDEL', key, '')
+  return answer
 end`;
+
+/** A step that adds nothing worth speaking of, and goes on when the memory is full. */
+const slight = (...parts: readonly string[]): Script => script(common, 'asPrimary()', ...parts);
+/** A step that stores content; full memory refuses its first HSET, before which nothing may be written. */
+const storing = (...parts: readonly string[]): Script => script(common, ...parts);
 
 /** The fields of a record that \`found\` gives, in this order. */
 export const RECORD_FIELDS = ['format', 'version', 'grant', 'holder', 'lock', 'last', 'lifetime', 'created'] as const;
@@ -40,7 +49,7 @@ local function found(haveGrant, haveVersion)
 end`;
 
 /** incarnation, grant, from, the grant and version that the caller has */
-export const acquire = script(begin, found, `
+export const acquire = slight(found, `
 local gone, holder, lock = unpack(redis.call('HMGET', key, 'gone', 'holder', 'lock'))
 if gone or not lock then return gone or '' end
 if lock ~= ARGV[2] then
@@ -55,19 +64,19 @@ end
 return found(ARGV[4], ARGV[5])`);
 
 /** the grant and version that the caller has */
-export const read = script(begin, found, `
+export const read = slight(found, `
 local gone, version = unpack(redis.call('HMGET', key, 'gone', 'version'))
 if gone or not version then return gone or '' end
 return found(ARGV[1], ARGV[2])`);
 
 /** incarnation, grant, 'keep' or 'release', lifetime, format, fields and values; 1: created */
-export const create = script(begin, `
+export const create = storing(`
 local grant, version, gone = unpack(redis.call('HMGET', key, 'grant', 'version', 'gone'))
-if gone or version then return version and grant == ARGV[2] and 1 or 0 end
+if gone or version then return asPrimary(version and grant == ARGV[2] and 1 or 0) end
 local keeps = ARGV[3] == 'keep'
 redis.call('HSET', key, 'format', ARGV[5], 'version', 1, 'grant', ARGV[2], 'holder', keeps and ARGV[1] or '', 'lock', keeps and ARGV[2] or '',
   'last', keeps and '' or ARGV[1], 'lifetime', ARGV[4], 'created', now())
-portions('HSET', 6)
+put(6)
 redis.call('PEXPIRE', key, ARGV[4])
 return 1`);
 
@@ -76,33 +85,36 @@ return 1`);
  * grant (empty: none), what is taken away: nothing (empty: no change), 'whole' or a number of fields; these fields, then fields
  * and values. A number: the version that is there now.
  */
-export const commit = script(begin, `
+export const commit = storing(`
 local version, grant, holder, lock = unpack(redis.call('HMGET', key, 'version', 'grant', 'holder', 'lock'))
-if not version then return redis.call('HGET', key, 'gone') or 'fenced' end
-local changes, nextVersion, first = ARGV[7] ~= '', version, 8
+if not version then return asPrimary(redis.call('HGET', key, 'gone') or 'fenced') end
+local changes, nextVersion, first = ARGV[7] ~= '', tonumber(version), 8
 if changes then
   nextVersion = ARGV[3] + 1
-  if grant == ARGV[1] and tonumber(version) == nextVersion then return nextVersion end
+  if grant == ARGV[1] and tonumber(version) == nextVersion then return asPrimary(nextVersion) end
 end
-if lock ~= ARGV[1] then return 'fenced' end
+if lock ~= ARGV[1] then return asPrimary('fenced') end
 if changes then
-  if grant ~= ARGV[2] or version ~= ARGV[3] then return 'behind' end
-  if ARGV[7] == 'whole' then
-    for _, name in ipairs(redis.call('HKEYS', key)) do
-      if string.sub(name, 1, 1) == '${ATTRIBUTE}' then redis.call('HDEL', key, name) end
-    end
-  else
-    first = first + ARGV[7]
-    for n = 8, first - 1 do redis.call('HDEL', key, ARGV[n]) end
+  if grant ~= ARGV[2] or version ~= ARGV[3] then return asPrimary('behind') end
+  if ARGV[7] ~= 'whole' then first = first + ARGV[7] end
+else
+  asPrimary()
+end
+put(first)
+for n = 8, first - 1 do redis.call('HDEL', key, ARGV[n]) end
+if ARGV[7] == 'whole' then
+  local stays = {}
+  for n = first, #ARGV, 2 do stays[ARGV[n]] = true end
+  for _, name in ipairs(redis.call('HKEYS', key)) do
+    if string.sub(name, 1, 1) == '${ATTRIBUTE}' and not stays[name] then redis.call('HDEL', key, name) end
   end
 end
-portions('HSET', first)
 if ARGV[5] ~= 'keep' then redis.call('HSET', key, 'last', holder, 'holder', ARGV[5], 'lock', ARGV[6]) end
 if ARGV[4] ~= '0' then redis.call('PEXPIRE', key, ARGV[4]) end
-return tonumber(nextVersion)`);
+return nextVersion`);
 
 /** grant (empty: forced), the base's grant and version, why, keepMs */
-export const remove = script(begin, `
+export const remove = slight(`
 local gone, version, grant, holder, lock, given = unpack(redis.call('HMGET', key, 'gone', 'version', 'grant', 'holder', 'lock', 'given'))
 local forced = ARGV[1] == ''
 local removed = forced and lock and lock ~= '' and { holder, lock } or 'removed'
@@ -121,7 +133,7 @@ redis.call('PEXPIRE', key, ARGV[5])
 return removed`);
 
 /** lifetime; 0: there is no record */
-export const touch = script(begin, `
+export const touch = slight(`
 if redis.call('HEXISTS', key, 'version') == 0 then return 0 end
 local lifetime = string.format('%d', math.max(redis.call('PTTL', key), ARGV[1]))
 redis.call('HSET', key, 'lifetime', lifetime)
@@ -129,7 +141,7 @@ redis.call('PEXPIRE', key, lifetime)
 return 1`);
 
 /** beat, leaseMs; 0: lapsed */
-export const beat = script(begin, `
+export const beat = slight(`
 local last, ended = unpack(redis.call('HMGET', key, 'beat', 'ended'))
 local n = tonumber(ARGV[1])
 if ended or not last and n > 0 then return 0 end
@@ -139,7 +151,7 @@ redis.call('PEXPIRE', key, 3 * ARGV[2])
 return 1`);
 
 /** quietMs; the ms to wait */
-export const lapse = script(begin, `
+export const lapse = slight(`
 local at, lease, ended = unpack(redis.call('HMGET', key, 'at', 'lease', 'ended'))
 if ended or not at then return 0 end
 local wait = ARGV[1] - (now() - at)

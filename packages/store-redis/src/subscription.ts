@@ -25,7 +25,7 @@ export class Subscription {
 
   /** Finds the server anew: nobody listens at the one to which messages go. */
   renew(): void {
-    this.#server?.disconnect();
+    this.#leave();
   }
 
   /** A connection that is dead without a word ends by it. */
@@ -35,7 +35,12 @@ export class Subscription {
 
   close(): void {
     this.#ending.abort();
+    this.#leave();
+  }
+
+  #leave(): void {
     this.#server?.disconnect();
+    this.#server = undefined;
   }
 
   /** Resolves to a server at which the channel is listened to. */
@@ -60,7 +65,10 @@ export class Subscription {
     server.on('error', () => undefined);
     // The slot of the channel has moved.
     server.on('moved', () => { server.disconnect(); });
-    server.on(isSharded ? 'smessage' : 'message', (_channel: string, message: string) => { receive(message); });
+    server.on(isSharded ? 'smessage' : 'message', (_channel: string, message: string) => {
+      // A connection goes on for a moment after it was left.
+      if (this.#server === server) receive(message);
+    });
     await server.connect();
     await (isSharded ? server.ssubscribe(channel) : server.subscribe(channel));
     this.hearing.listening(true);
