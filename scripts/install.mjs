@@ -96,7 +96,7 @@ function redisVersion() {
 
 /** Installs Debian's redis-server unless there is one, and sees that it is not too old. Starts nothing. */
 export function ensureRedis({ mayInstall = true } = {}) {
-  const need = 'The tests of the Redis store start Redis themselves and need redis-server on the PATH';
+  const need = 'To start a Redis takes redis-server on the PATH';
   if (!isOnPath('redis-server')) withoutStarting(() => installDebian('redis-server', need, mayInstall));
   const version = redisVersion();
   if (version === undefined) throw new Error(`${need}; it was installed, and is not there`);

@@ -1,16 +1,18 @@
-// npm start: the shop of examples/shop, from its sources.
+// npm start [-- --store redis [--url redis://...]]: the shop of examples/shop, from its sources.
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
-import { ensurePackages, root } from './install.mjs';
+import { ensurePackages, ensureRedis, root } from './install.mjs';
 
+const args = process.argv.slice(2);
 try {
   ensurePackages();
+  if (/--store[= ]redis\b/.test(args.join(' ')) && !args.some((arg) => arg.startsWith('--url'))) ensureRedis();
 } catch (error) {
   console.error(error.message);
   process.exit(1);
 }
 const shop = spawn(process.execPath, [
-  '--conditions=@cluster/source', '--import', './scripts/ts-register.mjs', 'examples/shop/main.ts', ...process.argv.slice(2),
+  '--conditions=@cluster/source', '--import', './scripts/ts-register.mjs', 'examples/shop/main.ts', ...args,
 ], { cwd: root, stdio: 'inherit' });
 
 for (const signal of ['SIGTERM', 'SIGHUP', 'SIGINT']) {

@@ -248,8 +248,8 @@ describe('npm run services -- ensure', () => {
   };
 
   it('names the command that installs what is missing', () => {
-    expect(ensure(join(folder, 'empty'))).toEqual({ status: 1, printed: 'The tests of the Redis store start Redis themselves and need redis-server '
-      + 'on the PATH, and --no-install was given. Run as root: apt-get install -y --no-install-recommends redis-server\n' });
+    expect(ensure(join(folder, 'empty'))).toEqual({ status: 1, printed: 'To start a Redis takes redis-server on the PATH, and --no-install was given. '
+      + 'Run as root: apt-get install -y --no-install-recommends redis-server\n' });
   });
 
   it('says that a server is too old', async () => {

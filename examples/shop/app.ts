@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { session } from '@cluster/http';
 import { FilesystemStore } from '@cluster/store-filesystem';
+import { RedisStore } from '@cluster/store-redis';
 import express from 'express';
 
 declare module '@cluster/core' {
@@ -10,10 +11,13 @@ declare module '@cluster/core' {
 export const idleTimeoutMs = 30 * 60_000;
 export const absoluteTimeoutMs = 8 * 3_600_000;
 
-/** A shop on sessions in a folder. Any process that runs it on the same folder can serve any request. */
-export function shop(directory: string) {
+const storeAt = (place: string) => (place.includes('://') ? new RedisStore({ url: place }) : new FilesystemStore({ directory: place }));
+
+/** A shop on sessions in a folder, or in the Redis of a URL. Any process that runs it on the same one can serve any request. */
+export function shop(place: string) {
   const sessions = session({
-    store: new FilesystemStore({ directory }),
+    context: 'shop',
+    store: storeAt(place),
     affinity: 'keep', // every process keeps what it served, so that a kill finds sessions to take over
     leaseMs: 2000, // short, so that a paused process is replaced while you watch; the default is 10 s
     idleTimeoutMs,

@@ -19,22 +19,22 @@ export interface Member {
 }
 
 type Counts = Readonly<Record<string, number>>;
-interface Running { child: ChildProcess; state: State; port?: number; health?: Health; resume?: NodeJS.Timeout }
+interface Running { child: ChildProcess; state: State; failure?: string; port?: number; health?: Health; resume?: NodeJS.Timeout }
 
 const SHOP = fileURLToPath(new URL('./instance.ts', import.meta.url));
 const READY_WITHIN_MS = 30_000;
 const STOP_WITHIN_MS = 10_000;
 
-/** Three processes of the shop on one folder: starts, kills, pauses and ends them. */
+/** Three processes of the shop on one store: starts, kills, pauses and ends them. */
 export class Cluster {
   readonly #running = new Map<Name, Running>();
   readonly #names = new Map<string, Name>();
   readonly #formerCalls: Counts[] = [];
   #stopping = false;
 
-  /** @param entry the file that each process runs, with the folder and its name as arguments */
+  /** @param entry the file that each process runs, with where the sessions are and its name as arguments */
   constructor(
-    readonly directory: string,
+    private readonly place: string,
     private readonly onReport: (from: Name, report: Report) => void,
     private readonly entry: string = SHOP,
   ) {}
@@ -61,7 +61,7 @@ export class Cluster {
   async startOne(name: Name): Promise<void> {
     if (this.#stopping) throw new Error('the cluster is being stopped');
     // stdin is not shared: the terminal belongs to the parent.
-    const child = fork(this.entry, [this.directory, name], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    const child = fork(this.entry, [this.place, name], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     const running: Running = { child, state: 'starting' };
     this.#running.set(name, running);
     await new Promise<void>((resolve, reject) => {
@@ -72,7 +72,7 @@ export class Cluster {
         clearTimeout(running.resume);
         clearTimeout(late);
         if (running.health !== undefined) this.#formerCalls.push(running.health.storeCalls);
-        reject(new Error(`process ${name} ended with ${signal ?? `status ${code}`} before it was ready`));
+        reject(new Error(`process ${name} ended before it was ready: ${running.failure ?? signal ?? `status ${code}`}`));
       });
       // The channel carries what instance.ts sends.
       child.on('message', (message) => { this.#take(name, running, message as Report, () => { clearTimeout(late); resolve(); }); });
@@ -80,6 +80,7 @@ export class Cluster {
   }
 
   #take(name: Name, running: Running, report: Report, ready: () => void): void {
+    if (report.kind === 'failed') running.failure = report.message;
     if (report.kind === 'health') running.health = report.health;
     if (report.kind === 'ready') {
       running.state = 'up';

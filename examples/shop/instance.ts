@@ -8,6 +8,7 @@ import { absoluteTimeoutMs, idleTimeoutMs, shop } from './app.js';
 /** What a process of the shop tells the process that started it. `session`: the first 12 digits of the id's digest. */
 export type Report =
   | { readonly kind: 'ready'; readonly port: number; readonly instanceId: string }
+  | { readonly kind: 'failed'; readonly message: string }
   | { readonly kind: 'health'; readonly health: Health }
   | { readonly kind: 'changed'; readonly session: string }
   | { readonly kind: 'takeover'; readonly event: ManagerEvents['takeover'] }
@@ -17,8 +18,8 @@ export type Report =
   | { readonly kind: 'warning'; readonly message: string };
 
 const REPORT_EVERY_MS = 50;
-const [directory, name] = process.argv.slice(2);
-if (directory === undefined || name === undefined) throw new Error('usage: instance.ts <folder> <name>');
+const [place, name] = process.argv.slice(2);
+if (place === undefined || name === undefined) throw new Error('usage: instance.ts <folder or URL> <name>');
 
 // The channel may close at any moment: whoever started this process has died, and it is about to end itself.
 const report = (message: Report, sent: () => void = () => undefined) => {
@@ -27,7 +28,7 @@ const report = (message: Report, sent: () => void = () => undefined) => {
 };
 const digestOf = (id: string) => createHash('sha256').update(id).digest('hex');
 
-const { app, sessions } = shop(directory);
+const { app, sessions } = shop(place);
 const manager = sessions.manager;
 manager.on('takeover', (event) => { report({ kind: 'takeover', event }); });
 manager.on('handover', (event) => { report({ kind: 'handover', event }); });
@@ -54,7 +55,14 @@ app.get('/session', (req, res) => {
   res.json(req.session.isNew ? null : { session: digestOf(req.session.id).slice(0, 12), absoluteTimeoutMs, idleTimeoutMs });
 });
 
-await manager.start();
+try {
+  await manager.start();
+} catch (error) {
+  if (!ClusterError.is(error)) throw error;
+  const { message } = error;
+  await new Promise<void>((resolve) => { report({ kind: 'failed', message }, resolve); });
+  process.exit(1);
+}
 const server = outer.listen(0, '127.0.0.1');
 await once(server, 'listening');
 // A server that listens on TCP has an address of this shape.

@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { NAMES } from './cluster.js';
+import { aFolder, aRedis } from './place.js';
 import { play } from './play.js';
 import { passed } from './records.js';
 import { openStage } from './stage.js';
@@ -14,20 +15,25 @@ function readArguments() {
     options: {
       once: { type: 'boolean', default: false },
       store: { type: 'string', default: 'filesystem' },
+      url: { type: 'string' },
       port: { type: 'string', default: '8080' },
       'no-color': { type: 'boolean', default: false },
     },
   });
   const port = Number(values.port);
   if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new Error(`--port: expected 0 to 65535, found ${values.port}`);
-  if (values.store !== 'filesystem') throw new Error(`--store: expected filesystem, found ${values.store}`);
+  const { store, url } = values;
+  if (store !== 'filesystem' && store !== 'redis') throw new Error(`--store: expected filesystem or redis, found ${store}`);
+  if (url !== undefined && store !== 'redis') throw new Error('--url: expected --store redis with it');
+  if (url !== undefined && !/^rediss?:/.test(url)) throw new Error('--url: expected one that begins with redis:// or rediss://');
   const color = process.stdout.isTTY && !values['no-color'] && process.env['NO_COLOR'] === undefined;
-  return { once: values.once, port, color };
+  return { once: values.once, port, color, sessionsIn: store === 'redis' ? () => aRedis(url) : aFolder };
 }
 
-async function main({ once, port, color }: ReturnType<typeof readArguments>): Promise<void> {
+async function main({ once, port, color, sessionsIn }: ReturnType<typeof readArguments>): Promise<void> {
   const timeline = new Timeline(process.stdout, color);
-  const shop = await openStage(port);
+  const place = await sessionsIn();
+  const shop = await openStage(port, place);
   let closing: Promise<void> | undefined;
   const close = () => closing ??= shop.close().then((locked) => {
     timeline.plain(`All three processes have ended. Sessions still locked: ${locked}.`);
@@ -37,7 +43,7 @@ async function main({ once, port, color }: ReturnType<typeof readArguments>): Pr
     process.once(signal, () => { void close().then(() => { process.exit(); }); });
   }
   try {
-    timeline.plain(`A shop on three Node.js processes. Sessions: a folder. Proxy: round robin, not sticky. Lease: ${duration(LEASE_MS)} (default 10 s).`);
+    timeline.plain(`A shop on three Node.js processes. Sessions: ${place.description}. Proxy: round robin, not sticky. Lease: ${duration(LEASE_MS)} (default 10 s).`);
     timeline.plain('Each process keeps the sessions that it served until another asks for them, so the kill finds some.');
     if (port !== 0 && shop.port !== port) timeline.plain(`Port ${port} is in use; taking ${shop.port}.`);
     timeline.plain();
@@ -55,7 +61,7 @@ async function main({ once, port, color }: ReturnType<typeof readArguments>): Pr
     timeline.plain('Ctrl-C stops all three and leaves no session locked.');
   } catch (error) {
     process.exitCode = 1;
-    if (closing === undefined) console.error(error);
+    if (closing === undefined) console.error(error instanceof Error ? error.message : error);
     await close();
   }
 }

@@ -1,10 +1,8 @@
-import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { Cluster } from './cluster.js';
 import { Control } from './control.js';
 import { Moves } from './moves.js';
+import type { Place } from './place.js';
 import { RoundRobinProxy } from './proxy.js';
 
 const PORTS_TRIED = 20;
@@ -37,12 +35,11 @@ export interface Stage {
 }
 
 /**
- * A folder for the sessions, the proxy on the first free port from `port` up, and a cluster that has not been started.
+ * The proxy on the first free port from `port` up, and a cluster that has not been started, with its sessions in `place`.
  * @param entry what each process runs; the shop unless a test has something else in mind
  */
-export async function openStage(port: number, entry?: string): Promise<Stage> {
-  const directory = await mkdtemp(join(tmpdir(), 'cluster-shop-'));
-  const cluster: Cluster = new Cluster(directory, (from, report) => { moves.take(from, report); }, entry);
+export async function openStage(port: number, place: Place, entry?: string): Promise<Stage> {
+  const cluster: Cluster = new Cluster(place.address, (from, report) => { moves.take(from, report); }, entry);
   const moves = new Moves(() => cluster);
   const proxy = new RoundRobinProxy(() => cluster.members);
   let hosts: string[] = [];
@@ -60,7 +57,7 @@ export async function openStage(port: number, entry?: string): Promise<Stage> {
     proxy.close();
     server.close();
     server.closeAllConnections();
-    await rm(directory, { recursive: true, force: true });
+    await place.remove();
     return locked;
   };
   return { cluster, moves, proxy, port: listening, url: `http://127.0.0.1:${listening}`, close };

@@ -1,11 +1,12 @@
 // The demo on a shop that forgets: it must fail. Run by forgetful.test.ts in a process of its own.
 import { fileURLToPath } from 'node:url';
+import { aFolder } from '../place.js';
 import { play } from '../play.js';
 import { passed } from '../records.js';
 import { openStage } from '../stage.js';
 import { Timeline } from '../timeline.js';
 
-const stage = await openStage(0, fileURLToPath(new URL('./forgetful-instance.ts', import.meta.url)));
+const stage = await openStage(0, await aFolder(), fileURLToPath(new URL('./forgetful-instance.ts', import.meta.url)));
 const timeline = new Timeline(process.stdout, false);
 try {
   await stage.cluster.start();

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { isAlive, pidsIn, runDemo } from './run-demo.js';
 
@@ -9,7 +9,14 @@ const WITHIN_MS = 45_000;
 // What is promised, and beside it what a loaded machine may add for three processes, a proxy and 36 tabs. After a kill both
 // together are less than the lease of 2 s, for which a takeover without proof of death would wait.
 const KILL_MS = { promised: 50, slack: 1_500 };
+/** In Redis nobody listens for the dead one any more: asked twice, and its reads from memory waited for. */
+const KILL_IN_REDIS_MS = { promised: 300, slack: 1_500 };
 const PAUSE_S = { promised: 2 + 0.3, slack: 3 };
+
+function takeoverMs(text: string): number {
+  const [, kill, unit] = /takeover +([\d.]+) (ms|s) after kill -9/.exec(text) ?? [];
+  return Number(kill) * (unit === 's' ? 1000 : 1);
+}
 
 describe('the demo', () => {
   it('ends with --once, and has lost nothing', async () => {
@@ -29,14 +36,32 @@ describe('the demo', () => {
       expect(text).toContain(part);
     }
     expect(text).toMatch(/took over \d+ sessions? .*its lease had lapsed/);
-    const [, kill, killUnit, silence] = /takeover +([\d.]+) (ms|s) after kill -9, ([\d.]+) s after the pause/.exec(text) ?? [];
-    expect(Number(kill) * (killUnit === 's' ? 1000 : 1)).toBeLessThanOrEqual(KILL_MS.promised + KILL_MS.slack);
+    const silence = /after kill -9, ([\d.]+) s after the pause/.exec(text)?.[1];
+    expect(takeoverMs(text)).toBeLessThanOrEqual(KILL_MS.promised + KILL_MS.slack);
     expect(Number(silence)).toBeLessThanOrEqual(PAUSE_S.promised + PAUSE_S.slack);
     expect(text).not.toContain('\u001b[');
     const requests = Number(/requests +(\d+) +answered/.exec(text)?.[1]);
     expect(requests).toBeGreaterThan(300);
     expect(pidsIn(text)).toHaveLength(4);
     expect(pidsIn(text).filter(isAlive)).toEqual([]);
+  }, WITHIN_MS);
+
+  it('does the same in a Redis that it starts for itself, and ends', async () => {
+    const { status, text } = await runDemo('main.ts', '--once', '--port', '0', '--store', 'redis').ended;
+    expect({ status, text }).toMatchObject({ status: 0 });
+    expect(text).toMatch(/lost: 0 +wrong: 0/);
+    expect(text).toContain('Sessions still locked: 0.');
+    expect(takeoverMs(text)).toBeLessThanOrEqual(KILL_IN_REDIS_MS.promised + KILL_IN_REDIS_MS.slack);
+    const port = Number(/Sessions: a Redis of its own on port (\d+)\./.exec(text)?.[1]);
+    await expect(once(connect(port, '127.0.0.1'), 'connect')).rejects.toThrow('ECONNREFUSED');
+  }, WITHIN_MS);
+
+  it('says that the Redis it is given does not answer, and ends', async () => {
+    const { status, text } = await runDemo('main.ts', '--once', '--port', '0', '--store', 'redis', '--url', 'redis://127.0.0.1:1').ended;
+    expect({ status, lines: text.trim().split('\n').slice(2).filter((line) => line.trim() !== '') }).toEqual({ status: 1, lines: [
+      expect.stringMatching(/^process [abc] ended before it was ready: Redis cannot be connected to: .*ECONNREFUSED 127\.0\.0\.1:1/),
+      '  All three processes have ended. Sessions still locked: 0.',
+    ] });
   }, WITHIN_MS);
 
   it('fails on a shop whose processes do not share sessions', async () => {
@@ -48,7 +73,9 @@ describe('the demo', () => {
 
   it.each([
     [['--port', 'http'], '--port: expected 0 to 65535, found http'],
-    [['--store', 'redis'], '--store: expected filesystem, found redis'],
+    [['--store', 'mongo'], '--store: expected filesystem or redis, found mongo'],
+    [['--url', 'redis://127.0.0.1'], '--url: expected --store redis with it'],
+    [['--store', 'redis', '--url', 'http://127.0.0.1'], '--url: expected one that begins with redis:// or rediss://'],
   ])('refuses %j by name', async (args, message) => {
     const { status, text } = await runDemo('main.ts', ...args).ended;
     expect(status).toBe(2);

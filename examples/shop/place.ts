@@ -1,0 +1,25 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { RedisServer } from '../../scripts/services/redis.js';
+
+/** Where the three processes keep their sessions. */
+export interface Place {
+  /** What each process is told: a folder, or the URL of a Redis. */
+  readonly address: string;
+  readonly description: string;
+  /** Removes what was made for the demo. */
+  readonly remove: () => Promise<void>;
+}
+
+export async function aFolder(): Promise<Place> {
+  const address = await mkdtemp(join(tmpdir(), 'cluster-shop-'));
+  return { address, description: 'a folder', remove: () => rm(address, { recursive: true, force: true }) };
+}
+
+/** The Redis at this URL, or one that is started for the demo. */
+export async function aRedis(url?: string): Promise<Place> {
+  if (url !== undefined) return { address: url, description: `a Redis on ${new URL(url).host}`, remove: async () => undefined };
+  const redis = await RedisServer.start();
+  return { address: redis.url, description: `a Redis of its own on port ${redis.port}`, remove: () => redis.stop() };
+}
