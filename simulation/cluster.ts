@@ -41,7 +41,7 @@ export interface Mutation {
   readonly options?: ManagerOptions;
   /** Snapshot requests forget what they read. */
   readonly forgetsReads?: boolean;
-  /** The manager as the middleware of @cluster/http sees it. */
+  /** The manager as requests see it, with and without @cluster/http. */
   readonly manager?: (manager: DistributedManager) => DistributedManager;
 }
 
@@ -92,8 +92,9 @@ export class Cluster {
     const process = new Process(`${instanceId}#${this.#births}`, instanceId, this.#births, world, random, rate, skewMs);
     const link = new Link(world, process, random, this.weather, this.outage, this.faults);
     const { table, discard } = this.#tableOf(process, link);
-    const manager = new DistributedManager(lending(instanceId, this.mutation.table?.(table, world) ?? table), { ...plan.options, ...this.mutation.options, clock: process.clock });
-    const sessions = plan.face === 'http' ? sessionsOf(this.mutation.manager?.(manager) ?? manager) : undefined;
+    const inner = new DistributedManager(lending(instanceId, this.mutation.table?.(table, world) ?? table), { ...plan.options, ...this.mutation.options, clock: process.clock });
+    const manager = this.mutation.manager?.(inner) ?? inner;
+    const sessions = plan.face === 'http' ? sessionsOf(manager) : undefined;
     const life: Life = { process, manager, sessions, failures: new Map(), incarnation: undefined, discard, isDrained: false, isRetired: false };
     this.#listen(life);
     this.lives.push(life);

@@ -1,7 +1,8 @@
-import { ClusterError, type DistributedManager, type FindOptions } from '@cluster/core';
 import type { Message, SessionTable } from '@cluster/core/driver';
+import { changed } from './changed.js';
 import type { Mutation } from './cluster.js';
 import type { Steps } from './linked-table.js';
+import { contextLost, movedIsUnknown, secondHandle, sharedCopies, toldOnce } from './mutated-managers.js';
 import type { PlanChange } from './plan.js';
 import type { ReferenceTable } from './reference-table.js';
 import { allRules } from './rules.js';
@@ -19,17 +20,9 @@ export interface NamedMutation {
 const table = { store: 'table' } as const;
 const mixed: PlanChange = { ...table, workload: 'mixed' };
 const calmWeather = calm(0.5, 50);
+const shared: PlanChange = { ...table, workload: 'shared', face: 'manager', instances: 2, sessions: 1, clients: 6, sticky: 1, idleMs: 2, workMs: 10 };
+const nested: PlanChange = { ...mixed, face: 'manager', mix: { nested: 40, post: 30, get: 30 } };
 const rollback: PlanChange = { ...table, workload: 'rollback', episodeEveryMs: 300 };
-
-/** The table or the manager of one process with some of its calls answered in another way. */
-function changed<T extends object>(inner: T, change: Partial<T>): T {
-  const own = new Map(Object.entries(change));
-  // The same names and signatures, some of them replaced.
-  return new Proxy(inner, { get: (target, name) => {
-    const value: unknown = own.get(String(name)) ?? Reflect.get(target, name, target);
-    return typeof value === 'function' ? value.bind(target) as unknown : value;
-  } });
-}
 
 /** An instance that is asked for a grant which it does not know keeps silent. */
 const noOrphanRule = (inner: SessionTable): SessionTable => {
@@ -122,14 +115,6 @@ function notMeCommits(inner: SessionTable): SessionTable {
   });
 }
 
-/** The middleware takes an id that was changed for one that nobody knows, and begins a session in its place. */
-const movedIsUnknown = (manager: DistributedManager): DistributedManager => changed(manager, {
-  findSession: (id: string, options?: FindOptions) => manager.findSession(id, options).catch((error: unknown) => {
-    if (!ClusterError.is(error, 'CLUSTER_MOVED')) throw error;
-    return undefined;
-  }),
-});
-
 const withoutQueue = (message: Message): Message => {
   const signal = JSON.parse(message) as { type: string };
   return signal.type === 'handover' ? JSON.stringify({ ...signal, queue: [] }) : message;
@@ -177,4 +162,9 @@ export const mutations: readonly NamedMutation[] = [
     mutation: { table: (inner) => changed(inner, { signal: (instanceId, message) => inner.signal(instanceId, withoutQueue(message)) }) },
     change: { ...table, workload: 'handover', keepsOrder: true, sessions: 1, instances: 12, clients: 24, sticky: 1, episodeEveryMs: Infinity, workMs: 40, idleMs: 2,
       weather: calmWeather } },
+  { name: 'a shared commit that forgets what another shared request changed', mutation: { manager: sharedCopies }, requests: 300, change: shared },
+  { name: 'a shared failure that one of them alone hears of', mutation: { manager: toldOnce }, requests: 300,
+    change: { ...shared, episodes: { pause: 60, outage: 20 }, episodeEveryMs: 300, options: { leaseMs: 1_000 }, weather: { late: 0.1, replyLost: 0.1, lateMs: 3_000 } } },
+  { name: 'a nested find that gets a second handle', mutation: { manager: secondHandle }, requests: 200, change: nested },
+  { name: 'a nested find that waits for its own request', mutation: { manager: contextLost }, requests: 200, change: nested },
 ];
