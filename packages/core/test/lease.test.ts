@@ -181,6 +181,38 @@ describe('an instance that hears nothing', () => {
     expect(a.manager.health()).toMatchObject({ listening: true, held: 1 });
   });
 
+  it('gives back what it had when it reaches a store that was away and has rolled back: with what that lost', async () => {
+    const a = await cluster.add('a');
+    const id = await cluster.session(a);
+    const before = cluster.space.save();
+    await cluster.within(100, a.manager.update(id, increment));
+    for (const method of ['beat', 'signal', 'commit', 'read'] as const) a.table.always(method, callLost);
+    a.table.isDeaf = true;
+    await cluster.clock.advance(4_000);
+    expect(a.manager.health()).toMatchObject({ listening: false, held: 1 });
+    cluster.space.rollBack(before);
+    a.table.behave();
+    a.table.isDeaf = true;
+    await cluster.clock.advance(1_000);
+    expect(a.manager.health()).toMatchObject({ listening: false, held: 0 });
+    expect(await cluster.holder(id)).toBe(undefined);
+    expect(await cluster.stored(id)).toEqual({ n: 1 });
+  });
+
+  it('keeps what it had if it hears again before it reaches the store', async () => {
+    const a = await cluster.add('a');
+    const id = await cluster.session(a);
+    a.table.always('beat', hangs);
+    a.table.isDeaf = true;
+    await cluster.clock.advance(2_500);
+    expect(a.manager.health()).toMatchObject({ listening: false, held: 1 });
+    a.table.behave();
+    await cluster.clock.advance(4_000);
+    expect(a.manager.health()).toMatchObject({ listening: true, held: 1 });
+    await use(a, id);
+    expect(a.table.took()).toBe('read');
+  });
+
   it('still gets sessions, by polling', async () => {
     const [a, b] = [await cluster.add('a'), await cluster.add('b')];
     const id = await cluster.session(a);

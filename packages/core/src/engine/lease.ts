@@ -48,6 +48,7 @@ export class Lease {
   #testSentMs: number | undefined;
   #hears = false;
   #wasHearing = false;
+  #deafSinceMs: number | undefined;
   #running = false;
 
   constructor(
@@ -134,7 +135,7 @@ export class Lease {
     if (!this.#running) return;
     const now = this.clock.monotonicMs();
     const hot = this.settings.readLeaseMs > 0 && now - this.#usedMs < HOT_MS;
-    const everyMs = hot ? this.settings.readLeaseMs / 3 : this.settings.leaseMs / 3;
+    const everyMs = this.#deafSinceMs !== undefined ? 0 : hot ? this.settings.readLeaseMs / 3 : this.settings.leaseMs / 3;
     const afterMs = this.#failing ? this.settings.leaseMs / 20 : Math.max(0, this.#lastBeatSentMs + everyMs - now);
     this.#cancelBeat = this.clock.timer(() => { this.#beating ??= this.#beat(false).finally(() => { this.#beating = undefined; this.#schedule(); }); }, afterMs);
   }
@@ -171,6 +172,9 @@ export class Lease {
     this.#generation = generation;
     if (before !== undefined && before !== generation) this.hooks.generation(before, generation);
     this.hooks.beat();
+    if (this.#deafSinceMs === undefined || this.#lastBeatSentMs < this.#deafSinceMs) return;
+    this.#deafSinceMs = undefined;
+    if (!this.hears()) this.hooks.deaf();
   }
 
   async #renew(before: string): Promise<void> {
@@ -180,10 +184,16 @@ export class Lease {
     await this.#beat(false);
   }
 
+  /** A store that fails over is not heard either: what was held is given back when a beat has shown whether it rolled back. */
+  #goesDeaf(): void {
+    this.#deafSinceMs = this.clock.monotonicMs();
+    if (this.#beating === undefined) this.#schedule();
+  }
+
   #test(): void {
     this.#cancelTest?.();
     if (!this.#running) return;
-    if (this.#wasHearing && !this.hears()) this.hooks.deaf();
+    if (this.#wasHearing && !this.hears()) this.#goesDeaf();
     this.#wasHearing = this.hears();
     if (this.#testSentMs === undefined) {
       this.#testSentMs = this.clock.monotonicMs();
