@@ -8,6 +8,7 @@ import type { Json } from './processes/messages.js';
 import { networkClauses } from './processes/network-clauses.js';
 import { ProcessBench } from './processes/process-bench.js';
 import { Random } from './processes/random.js';
+import { rollbackClauseOf } from './processes/rollback-clause.js';
 import { serverClausesOf } from './processes/server-clauses.js';
 import { silenceClauses } from './processes/silence-clauses.js';
 import type { StoreServer } from './processes/store-server.js';
@@ -43,7 +44,8 @@ const CLAUSE_TIMEOUT_MS = 180_000;
 const SETTINGS: ManagerSettings = { leaseMs: 1_500, readLeaseMs: 200, storeTimeoutMs: 1_000, lockTimeoutMs: 3_000 };
 
 function clausesOf({ server, faults = [] }: ProcessHarness): readonly ProcessClause[] {
-  return [calmClause, ...killClauses, ...silenceClauses, ...networkClauses, ...serverClausesOf(server), ...faults.map(faultClauseOf), stopClause];
+  return [calmClause, ...killClauses, ...silenceClauses, ...networkClauses, ...serverClausesOf(server), ...faults.map(faultClauseOf),
+    ...faults.filter((fault) => fault.lag !== undefined).map(rollbackClauseOf), stopClause];
 }
 
 /**

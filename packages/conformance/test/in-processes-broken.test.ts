@@ -66,6 +66,21 @@ describe('a broken store is caught in processes', () => {
     expect(await verdict(new MapHost(), clause, { module, server })).toMatchObject(noHistory);
   }, 60_000);
 
+  it.each([
+    ['without a word of it', { tellsGenerations: false }, /, which was held, on i\d-/],
+    ['though nobody could tell', { saved: () => () => undefined }, /at least one change of a session that nobody held is lost/],
+  ])('that comes back as it was %s', async (_how, differs, message) => {
+    const host = Object.assign(new MapHost(), differs);
+    let rollBack = (): void => undefined;
+    const faults = [{
+      title: 'a rollback',
+      lag: () => { rollBack = host.saved(); },
+      begin: () => { host.server.close(); },
+      end: () => { rollBack(); return host.server.open(); },
+    }];
+    expect(await verdict(host, 'after a rollback', { faults })).toHaveProperty('message', expect.stringMatching(message));
+  }, 60_000);
+
   it('that comes back late', async () => {
     const server = { config: (address: Address) => ({ ...address, reconnectMs: 6_000 }) };
     expect(await verdict(new MapHost(), 'a server that is killed', { server }))

@@ -9,6 +9,8 @@ export interface StoreFault extends Disturbance {
   readonly title: string;
   /** At least one request must fail by it, saying this. */
   readonly says?: RegExp;
+  /** Told how many of the changes that were acknowledged after `lag`, to sessions that nobody held, are lost. */
+  lost?(changes: { readonly acknowledged: number; readonly lost: number }): void;
   /** Why it cannot be tried here. */
   readonly skipped?: string | undefined;
 }
@@ -42,7 +44,7 @@ export const calmClause: ProcessClause = {
 
 /** One clause per fault that a harness names. */
 export const faultClauseOf = (fault: StoreFault): ProcessClause => ({
-  title: `while ${fault.title} requests fail in time, no acknowledged change is lost${fault.mayLose === true ? ' before or after' : ''}, and it goes on afterwards`,
+  title: `while ${fault.title} requests fail in time, no acknowledged change is lost${fault.mayLose === true || fault.lag !== undefined ? ' before or after' : ''}, and it goes on afterwards`,
   exempt: () => fault.skipped,
   async run(bench) {
     const { recorder } = bench;

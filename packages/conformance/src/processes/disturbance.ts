@@ -5,6 +5,8 @@ import type { ProcessBench } from './process-bench.js';
 /** Something that goes wrong with a store, and ends. */
 export interface Disturbance {
   begin(): Promise<void> | void;
+  /** Called a while before `begin`: from now on what the store acknowledges is what it will lose, since a replica lags. */
+  lag?(): Promise<void> | void;
   /** Resolves when the store can be used again. */
   end(): Promise<void> | void;
   /** For how long; default: one and a half times the longer one of `storeTimeoutMs` and `leaseMs`. */
@@ -19,6 +21,10 @@ export async function disturbed(bench: ProcessBench, disturbance: Disturbance): 
   const longMs = 1.5 * Math.max(storeTimeoutMs, leaseMs);
   const happens = async () => {
     await sleep(longMs / 3);
+    if (disturbance.lag !== undefined) {
+      await disturbance.lag();
+      await sleep(longMs / 3);
+    }
     await disturbance.begin();
     try {
       await sleep(disturbance.lastsMs ?? longMs);
@@ -28,5 +34,5 @@ export async function disturbed(bench: ProcessBench, disturbance: Disturbance): 
     await bench.answerAgain(bench.instances.serving, performance.now());
     await sleep(longMs / 3);
   };
-  await (disturbance.mayLose === true ? bench.underLoadLosing(happens) : bench.underLoad(happens));
+  await (disturbance.mayLose === true || disturbance.lag !== undefined ? bench.underLoadLosing(happens) : bench.underLoad(happens));
 }

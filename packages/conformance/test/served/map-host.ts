@@ -9,6 +9,7 @@ export class MapHost {
   readonly space: MapSpace = newMapSpace(Clock.system);
   readonly server: SmallServer;
   isFull = false;
+  tellsGenerations = true;
   readonly #listeners = new Map<string, Set<(value: unknown) => void>>();
   #generation = 1;
 
@@ -56,7 +57,7 @@ export class MapHost {
     return () => {
       this.space.kept.clear();
       for (const [key, entry] of kept) this.space.kept.set(key, entry);
-      this.#generation += 1;
+      if (this.tellsGenerations) this.#generation += 1;
     };
   }
 
