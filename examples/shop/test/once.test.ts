@@ -40,6 +40,7 @@ describe('the demo', () => {
     expect(takeoverMs(text)).toBeLessThanOrEqual(KILL_MS.promised + KILL_MS.slack);
     expect(Number(silence)).toBeLessThanOrEqual(PAUSE_S.promised + PAUSE_S.slack);
     expect(text).not.toContain('\u001b[');
+    expect(text).not.toContain('Warning');
     const requests = Number(/requests +(\d+) +answered/.exec(text)?.[1]);
     expect(requests).toBeGreaterThan(300);
     expect(pidsIn(text)).toHaveLength(4);

@@ -86,7 +86,7 @@ export class SessionCookie implements Transport {
     return this.#line(id, maxAge, { ...this.#attributes, secure, ...age });
   }
 
-  sentBack(id: string): string { return this.#line(id, this.#cookie.maxAge, {}); }
+  sentBack(id: string, own: OwnAge): string { return this.#line(id, ageOf(own, this.#cookie), {}); }
 
   #line(id: string, maxAge: number | undefined, attributes: SerializeOptions): string {
     const value = maxAge === undefined ? id : `${id}.${this.#nowS().toString(36)}`;

@@ -34,7 +34,7 @@ export function keepOf(options: unknown): Keep {
   const keep: unknown = typeof options === 'object' && options !== null ? Reflect.get(options, 'keep') : undefined;
   const other = typeof options === 'object' && options !== null ? Object.keys(options).filter((name) => name !== 'keep') : [];
   if (other.length > 0) {
-    throw new ClusterError('CLUSTER_BAD_OPTION', `regenerate: ${other.map((name) => `${name}: no such option, or not built yet`).join('; ')}; known is keep`);
+    throw new ClusterError('CLUSTER_BAD_OPTION', `regenerate: ${other.map((name) => `${name}: no such option`).join('; ')}; known is keep`);
   }
   if (keep === undefined) return [];
   if (keep === true || (Array.isArray(keep) && keep.every((name) => typeof name === 'string'))) return keep;

@@ -60,9 +60,17 @@ const idProperty: PropertyDescriptor & ThisType<IncomingMessage> = {
 
 const nothing = () => { /* the client has left or was sent elsewhere: nobody waits for more */ };
 
-/** The turn of the request, made if it is its first; undefined: it has passed here before. An upgrade has no response. */
+/**
+ * The turn of the request, made if it is its first; undefined: it has passed here before. An upgrade has no response.
+ * @throws ClusterError CLUSTER_BAD_OPTION if it has the session of another `session`
+ */
 function newTurn(site: Site, req: IncomingMessage, res: ServerResponse | undefined): Turn | undefined {
-  if (turnOf(req) !== undefined) return undefined;
+  const before = turnOf(req);
+  // To go on with the session of the other would take a visitor's cookie for the header that an API asks for.
+  if (before !== undefined && before.site !== site) {
+    throw new ClusterError('CLUSTER_BAD_OPTION', 'session: expected one session({...}) per request, found that another one has given this request its session before; let the path decide which of them it passes');
+  }
+  if (before !== undefined) return undefined;
   const turn = new Turn(site, req, res);
   Object.defineProperty(req, 'session', sessionProperty);
   Object.defineProperty(req, 'sessionID', idProperty);
@@ -70,27 +78,29 @@ function newTurn(site: Site, req: IncomingMessage, res: ServerResponse | undefin
 }
 
 function openRequest(site: Site, req: IncomingMessage, res: ServerResponse): Promise<HttpSession | undefined> {
-  const turn = newTurn(site, req, res);
-  if (turn === undefined) return Promise.resolve(turnOf(req)?.session);
-  return new Promise((resolve) => {
-    turn.open((error) => {
-      if (error !== undefined) answerError(res, error);
-      resolve(error === undefined ? turn.session : undefined);
-    }, () => { resolve(undefined); });
-  });
+  return opened(req, () => newTurn(site, req, res), (error) => { answerError(res, error); });
 }
 
-function openUpgrade(site: Site, req: IncomingMessage, socket: Duplex): Promise<HttpSession | undefined> {
-  const turn = newTurn(site, req, undefined);
-  if (turn === undefined) return Promise.resolve(turnOf(req)?.session);
+async function openUpgrade(site: Site, req: IncomingMessage, socket: Duplex): Promise<HttpSession | undefined> {
   // Nobody else listens yet, and an error that nobody hears ends the process. It means that the client has left.
   socket.on('error', nothing);
+  const session = await opened(req, () => newTurn(site, req, undefined), (error) => { refuseUpgrade(req, error); });
+  if (session !== undefined) socket.off('error', nothing);
+  return socket.destroyed ? undefined : session;
+}
+
+/** Undefined: the request was refused, or nobody waits for its answer. */
+function opened(req: IncomingMessage, begin: () => Turn | undefined, refuse: (error: unknown) => void): Promise<HttpSession | undefined> {
   return new Promise((resolve) => {
-    turn.open((error) => {
-      if (error === undefined) socket.off('error', nothing);
-      else refuseUpgrade(req, error);
-      resolve(error === undefined && !socket.destroyed ? turn.session : undefined);
-    }, nothing);
+    const gone = () => { resolve(undefined); };
+    const refused = (error: unknown) => { refuse(error); gone(); };
+    try {
+      const turn = begin();
+      if (turn === undefined) resolve(turnOf(req)?.session);
+      else turn.open((error) => { if (error === undefined) resolve(turn.session); else refused(error); }, gone);
+    } catch (error) {
+      refused(error);
+    }
   });
 }
 
@@ -112,7 +122,13 @@ export function session(options: SessionOptions): SessionMiddleware {
     // What is used of a request and a response is in HTTP/2's compatible API as well, though its types are others.
     const req = request as IncomingMessage;
     if (typeof next !== 'function') throw new ClusterError('CLUSTER_BAD_OPTION', 'session: next: expected a function; without one use `await sessions.open(req, res)`');
-    const turn = newTurn(site, req, isResponse(res) ? res : undefined);
+    let turn: Turn | undefined;
+    try {
+      turn = newTurn(site, req, isResponse(res) ? res : undefined);
+    } catch (error) {
+      next(error);
+      return;
+    }
     if (turn === undefined) next();
     else turn.open(next, nothing);
   }

@@ -19,7 +19,7 @@ export interface Transport {
   /** Adds what makes the client forget the id; the headers are about to leave. */
   clear(req: IncomingMessage, res: ServerResponse): void;
   /** What a client that was told the id sends: a Cookie header; else the id. */
-  sentBack(id: string): string;
+  sentBack(id: string, own: OwnAge): string;
 }
 
 /** How the id travels, in place of a cookie: three functions that answer at once. */

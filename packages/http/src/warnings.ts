@@ -107,9 +107,13 @@ export function routeOf(label: string): string {
 export function warnWaiting({ label, holder }: ManagerEvents['waiting']): void {
   if (said.size >= MOST_SAID) return;
   const waits = label === undefined ? 'a request' : routeOf(label);
-  const has = holder.label === undefined ? 'another request' : routeOf(holder.label);
-  sayOnce(`${waits} has waited for more than a second for its session, which ${has} had. Let ${has} call req.session.release() as soon as it has changed what it wants, `
-    + "or give it access 'snapshot'.", 'CLUSTER_HTTP_LONG_WAIT');
+  const told = `${waits} has waited for more than a second for its session, which`;
+  if (holder.label === undefined) {
+    sayOnce(`${told} ${holder.isHere ? 'another request' : 'another instance'} had, without saying for which route. It may be paused, cut off or dead.`, 'CLUSTER_HTTP_LONG_WAIT');
+    return;
+  }
+  const has = routeOf(holder.label);
+  sayOnce(`${told} ${has} had. Let ${has} call req.session.release() as soon as it has changed what it wants, or give it access 'snapshot'.`, 'CLUSTER_HTTP_LONG_WAIT');
 }
 
 /** Once per message, for a change that could not be stored. The message names no path, which may hold ids and tokens. */

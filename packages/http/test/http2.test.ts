@@ -10,6 +10,7 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { MemoryStore } from '@cluster/core';
 import { Clock } from '@cluster/core/driver';
 import { LEFT_GRACE_MS } from '../src/turn.js';
+import { certificate } from './support/certificate.js';
 import { instance, instances, one, stopAll, SwitchStore, warningsOf, type Handler } from './support/cluster.js';
 import { counter, until } from './support/counter.js';
 import { asHandler, Client, closeHttp2, listening, serve2 } from './support/http2.js';
@@ -280,17 +281,14 @@ describe('a large body', () => {
 
 describe('over TLS', () => {
   it('the cookie is Secure, over HTTP/2 and over the HTTP/1.1 of the same server', async () => {
-    // A shared key in place of a certificate.
-    const psk = Buffer.alloc(16, 7);
-    const tls = { ciphers: 'PSK-AES128-GCM-SHA256', maxVersion: 'TLSv1.2' } as const;
-    const server = createSecureServer({ ...tls, pskCallback: () => psk, allowHTTP1: true }, asHandler(instance(), count));
+    const tls = await certificate();
+    const server = createSecureServer({ ...tls.server, allowHTTP1: true }, asHandler(instance(), count));
     const port = await listening(server);
-    const agree = { ...tls, pskCallback: () => ({ psk, identity: 'visitor' }), checkServerIdentity: () => undefined };
-    const client = new Client(port, agree, 'https');
+    const client = new Client(port, tls.client, 'https');
     expect((await client.ask('POST')).headers['set-cookie']).toEqual([expect.stringMatching(/; Secure;/)]);
     expect((await client.ask('POST')).body).toBe('2');
     const lines = await new Promise((resolve, reject) => {
-      const http1: RequestOptions & ConnectionOptions = { port, host: '127.0.0.1', method: 'POST', agent: false, ALPNProtocols: ['http/1.1'], ...agree };
+      const http1: RequestOptions & ConnectionOptions = { port, host: '127.0.0.1', method: 'POST', agent: false, ALPNProtocols: ['http/1.1'], ...tls.client };
       request(http1, (res) => {
         res.resume().on('end', () => { resolve([res.httpVersion, res.headers['set-cookie']]); });
       }).on('error', reject).end();

@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import express from 'express';
 import { sign } from 'cookie-signature';
 import type { CookieOptions, SessionMiddleware } from '@cluster/http';
+import { certificate } from './support/certificate.js';
 import { express5, instance, stopAll, warningsOf, type Handler } from './support/cluster.js';
 import { ask, closeAll, deferred, serve, Visitor } from './support/servers.js';
 
@@ -64,15 +65,12 @@ describe('Set-Cookie', () => {
 describe("secure: 'auto'", () => {
   it('is Secure on a TLS connection', async () => {
     const sessions = instance();
-    // A shared key in place of a certificate.
-    const psk = Buffer.alloc(16, 7);
-    const tls = { ciphers: 'PSK-AES128-GCM-SHA256', maxVersion: 'TLSv1.2' } as const;
-    const server = createServer({ ...tls, pskCallback: () => psk }, express5(sessions, counter));
+    const tls = await certificate();
+    const server = createServer(tls.server, express5(sessions, counter));
     await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
     const { port } = server.address() as AddressInfo;
     const lines = await new Promise<string[] | undefined>((resolve, reject) => {
-      const agree = { ...tls, pskCallback: () => ({ psk, identity: 'visitor' }), checkServerIdentity: () => undefined };
-      request({ port, host: '127.0.0.1', method: 'POST', agent: false, ...agree }, (res) => {
+      request({ port, host: '127.0.0.1', method: 'POST', agent: false, ...tls.client }, (res) => {
         res.resume().on('end', () => { resolve(res.headers['set-cookie']); });
       }).on('error', reject).end();
     });

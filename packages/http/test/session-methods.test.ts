@@ -205,7 +205,7 @@ describe('regenerate', () => {
     expect((await ask(url)).body).toBe(JSON.stringify(['CLUSTER_RESERVED_NAME', 'CLUSTER_RESERVED_NAME', 'CLUSTER_RESERVED_NAME']));
   });
 
-  it.each([[{ keep: 'cart' }, /keep: expected true or an array/], [{ graceMs: 50 }, /graceMs: no such option, or not built yet/]])('refuses %j', async (options, text) => {
+  it.each([[{ keep: 'cart' }, /keep: expected true or an array/], [{ graceMs: 50 }, /graceMs: no such option; known is keep/]])('refuses %j', async (options, text) => {
     const { post, id } = await site({ put, renew: ({ session }, res) => {
       res.statusCode = 500;
       return session.regenerate(options as never).catch((error: unknown) => [(error as ClusterError).code, (error as Error).message]);

@@ -5,7 +5,7 @@ import express from 'express';
 import { DistributedManager, MemoryStore } from '@cluster/core';
 import { express5, hosts, instance, instances, one, stopAll, SwitchStore, warningsOf } from './support/cluster.js';
 import { counter } from './support/counter.js';
-import { ask, closeAll, deferred, serve, Visitor } from './support/servers.js';
+import { ask, closeAll, deferred, raw, serve, Visitor } from './support/servers.js';
 
 afterEach(async () => {
   await closeAll();
@@ -239,6 +239,31 @@ describe('the middleware', () => {
       sessions(req, res, () => { sessions(req, res, () => { void counter(req as never, res); }); });
     });
     expect((await ask(url, { method: 'POST' })).headers['set-cookie']).toHaveLength(1);
+  });
+
+  it('is refused where another one has given the request its session, which goes on', async () => {
+    const [first, second] = [instance(), instance({ name: 'api' })];
+    const refusals: unknown[] = [];
+    const { url } = await serve((req, res) => {
+      first(req, res, () => { second(req, res, (error) => { refusals.push(error); void counter(req as never, res); }); });
+    });
+    const reply = await ask(url, { method: 'POST' });
+    expect(refusals).toEqual([expect.objectContaining({ code: 'CLUSTER_BAD_OPTION', message: expect.stringMatching(/expected one session\(\{\.\.\.\}\) per request/) })]);
+    expect(reply.headers['set-cookie']).toEqual([expect.stringMatching(/^sid=/)]);
+  });
+
+  it('is refused by open as well, with 500, also for an upgrade', async () => {
+    const [first, second] = [instance(), instance({ name: 'api' })];
+    const opened: unknown[] = [];
+    const { url, port, server } = await serve((req, res) => {
+      first(req, res, () => { void second.open(req, res).then((session) => { opened.push(session); }); });
+    });
+    server.on('upgrade', (req, socket) => {
+      void first.open(req, socket).then(() => second.open(req, socket)).then((session) => { opened.push(session); });
+    });
+    expect((await ask(url)).status).toBe(500);
+    expect(await raw(port, 'GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n')).toMatch(/^HTTP\/1\.1 500 /);
+    expect(opened).toEqual([undefined, undefined]);
   });
 
   it('stops the manager that it made, and none that was passed in', async () => {

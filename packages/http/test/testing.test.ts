@@ -57,9 +57,24 @@ describe('signIn', () => {
     expect(await (await fetch(url, { headers })).json()).toEqual({});
   });
 
+  it('gives the session an age of its own', async () => {
+    const clock = Clock.manual();
+    const sessions = one({ store: new MemoryStore({ clock }), clock, idleTimeoutMs: 60_000 });
+    const { url } = await who(sessions);
+    const headers = { cookie: await signIn(sessions, { user: 'ada' }, { maxAge: 3_600_000 }) };
+    await clock.advance(1_700_000);
+    const reply = await fetch(url, { headers });
+    expect([await reply.json(), reply.headers.get('set-cookie')]).toEqual([{ user: 'ada' }, null]);
+    await clock.advance(200_000);
+    expect((await fetch(url, { headers })).headers.get('set-cookie')).toContain('Max-Age=3600');
+    for (const maxAge of [0, -1, 1.5, '1h']) await expect(signIn(sessions, { user: 'ada' }, { maxAge: maxAge as number })).rejects.toMatchObject({ code: 'CLUSTER_BAD_OPTION', message: expect.stringContaining('maxAge') });
+  });
+
   it('refuses what cannot work', async () => {
     const sessions = instance();
-    await expect(signIn(sessions, {})).rejects.toMatchObject({ code: 'CLUSTER_BAD_OPTION', message: expect.stringContaining('attributes') });
+    for (const none of [{}, null, undefined]) {
+      await expect(signIn(sessions, none as Parameters<typeof signIn>[1])).rejects.toMatchObject({ code: 'CLUSTER_BAD_OPTION', message: expect.stringContaining('attributes') });
+    }
     for (const other of [() => undefined, {}, undefined]) {
       await expect(signIn(other as typeof sessions, { user: 'ada' })).rejects.toMatchObject({ code: 'CLUSTER_BAD_OPTION', message: expect.stringContaining('session(') });
     }

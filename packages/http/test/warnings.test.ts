@@ -185,6 +185,6 @@ describe('a wait of more than a second', () => {
       await Promise.resolve();
     });
     expect(given.length).toBe(100);
-    expect(given[0]?.text).toContain('a request has waited for more than a second for its session, which another request had. Let another request');
+    expect(given[0]?.text).toContain('a request has waited for more than a second for its session, which another request had, without saying for which route.');
   });
 });
