@@ -1,9 +1,9 @@
 import { sameStamp } from '../drivers/record-steps.js';
-import type { Change, Claim, Encoded, Stamp, Then } from '../drivers/session-table.js';
+import type { Change, Claim, Committed, Encoded, Stamp, Then } from '../drivers/session-table.js';
 import { ClusterError } from '../errors.js';
 import { shortName } from '../session-id.js';
 import { unavailable } from './acquisition.js';
-import { applied } from './conflict.js';
+import type { Changed } from './conflict.js';
 import type { Engine } from './engine.js';
 import { copyOf, pause, type Held, type Slot } from './ownership.js';
 import { isPlainTable } from './plain-table.js';
@@ -11,6 +11,19 @@ import { refused, retryInMs, RETRY_MS } from './store-calls.js';
 
 /** What a re-grant showed of a commit: it is there; it is not, and the record has this earlier stamp of the content; or neither is certain. */
 type Resolved = 'done' | Stamp | 'unknown';
+
+/** What was answered to a commit, or why nothing was. */
+type Outcome = Committed | { readonly kind: 'unanswered'; readonly cause: unknown };
+
+/** What one `publish` sends, as often as it takes. */
+interface Sending {
+  readonly slot: Slot;
+  readonly held: Held;
+  readonly changed: Changed;
+  readonly lifetimeMs: number;
+  readonly then: Then;
+  readonly deadlineMs: number;
+}
 
 /** Publishes changes under the grant of a held session, and finds out what became of those that were not answered. */
 export class Commit {
@@ -21,10 +34,10 @@ export class Commit {
    * content, or has let it go.
    * @throws ClusterError CLUSTER_FENCED or CLUSTER_SESSION_ENDED: certainly not stored; CLUSTER_UNKNOWN_OUTCOME; or the store's refusal
    */
-  publish(slot: Slot, held: Held, change: Change | undefined, lifetimeMs: number, then: Then, deadlineMs: number): Promise<void> {
+  publish(slot: Slot, held: Held, changed: Changed | undefined, lifetimeMs: number, then: Then, deadlineMs: number): Promise<void> {
     slot.committing = true;
-    const published = change === undefined ? this.#unlock(slot, held, lifetimeMs, then, Infinity)
-      : this.#store(slot, held, change, held.copy.stamp, lifetimeMs, then, deadlineMs);
+    const published = changed === undefined ? this.#unlock(slot, held, lifetimeMs, then, Infinity)
+      : this.#store({ slot, held, changed, lifetimeMs, then, deadlineMs }, held.copy.stamp);
     const over = () => { slot.committing = false; };
     // Before whoever waits for what is returned.
     published.then(over, over);
@@ -40,7 +53,10 @@ export class Commit {
     try {
       const found = await this.#resolve(slot, held, undefined, deadlineMs);
       if (typeof found === 'string') return false;
-      if (!sameStamp(found, held.copy.stamp)) await this.#store(slot, held, wholeOf(held.copy.attributes), found, lifetimeMs, 'keep', deadlineMs);
+      if (!sameStamp(found, held.copy.stamp)) {
+        const content = held.copy.attributes;
+        await this.#store({ slot, held, changed: { change: wholeOf(content), content }, lifetimeMs, then: 'keep', deadlineMs }, found);
+      }
       return true;
     } catch (error) {
       if (ClusterError.is(error, 'CLUSTER_FENCED') || ClusterError.is(error, 'CLUSTER_SESSION_ENDED')) return false;
@@ -69,44 +85,54 @@ export class Commit {
     }
   }
 
-  /** `base`: the stamp that the record has by now, to which `change` applies. */
-  async #store(slot: Slot, held: Held, change: Change, base: Stamp, lifetimeMs: number, then: Then, deadlineMs: number): Promise<void> {
-    const content = applied(held.copy.attributes, change);
-    let sent = change;
+  /** `base`: the stamp that the record has by now, to which the change applies. */
+  #store(sending: Sending, base: Stamp): Promise<void> {
+    const { grant } = sending.held.claim;
+    // Nearly always one message is all: no async function, of which each costs about a microsecond.
+    return this.#commit(sending, grant, base, sending.changed.change).then(
+      (answer) => (answer.kind === 'done' ? this.#stored(sending, { grant, version: base.version + 1 }) : this.#findOut(sending, base, answer)),
+      (error: unknown) => {
+        if (refused(error)) throw error;
+        return this.#findOut(sending, base, { kind: 'unanswered', cause: error });
+      });
+  }
+
+  #commit({ slot, lifetimeMs, then, deadlineMs }: Sending, grant: string, base: Stamp, change: Change): Promise<Committed> {
+    return this.engine.calls.commit(slot.key, grant, base, { change, lifetimeMs }, then, deadlineMs);
+  }
+
+  #stored(sending: Sending, stamp: Stamp): void {
+    const { slot, held, then } = sending;
+    this.#took(sending, stamp);
+    if (then !== 'keep' && slot.held === held) slot.letGo();
+  }
+
+  /** After an answer to the first message that was not `done`: finds out what became of it, and sends again what the record lacks. */
+  async #findOut(sending: Sending, base: Stamp, outcome: Outcome): Promise<void> {
+    const { slot, held, changed: { change, content }, lifetimeMs, then, deadlineMs } = sending;
+    if (outcome.kind === 'fenced') throw this.#fenced(slot, held, outcome.gone);
     for (let first = true; ; first = false) {
-      const grant = held.claim.grant;
-      let outcome: 'done' | 'fenced' | 'unknown' = 'unknown';
-      let gone: 'removed' | 'moved' | undefined;
-      let failure: unknown;
-      try {
-        const answer = await this.engine.calls.commit(slot.key, grant, base, { change: sent, lifetimeMs }, then, deadlineMs);
-        if (answer.kind === 'done') outcome = 'done';
-        else if (answer.kind === 'fenced') {
-          outcome = first ? 'fenced' : 'unknown';
-          gone = answer.gone;
-        }
-      } catch (error) {
-        if (refused(error) && first) throw error;
-        failure = error;
-      }
-      if (outcome === 'done') {
-        this.#took(slot, held, { grant, version: base.version + 1 }, content, lifetimeMs);
-        if (then !== 'keep' && slot.held === held) slot.letGo();
-        return;
-      }
-      if (outcome === 'fenced') throw this.#fenced(slot, held, gone);
+      const { grant } = held.claim;
       const resolved = await this.#resolve(slot, held, base, deadlineMs);
       if (resolved === 'done') {
-        this.#took(slot, held, { grant, version: base.version + 1 }, content, lifetimeMs);
+        this.#took(sending, { grant, version: base.version + 1 });
         if (then !== 'keep') await this.#unlock(slot, held, lifetimeMs, then, deadlineMs);
         return;
       }
       if (resolved === 'unknown') throw this.#unknown(slot);
       base = resolved;
-      sent = sameStamp(base, held.copy.stamp) ? change : wholeOf(content);
       // The re-grant fenced what failed, for ever where the store never rolls back.
-      if (failure !== undefined && this.engine.now() + RETRY_MS >= deadlineMs) throw this.engine.calls.capabilities.rollback ? this.#unknown(slot) : unavailable(failure);
+      if (outcome.kind === 'unanswered' && this.engine.now() + RETRY_MS >= deadlineMs) {
+        throw this.engine.calls.capabilities.rollback ? this.#unknown(slot) : unavailable(outcome.cause);
+      }
       if (!first) await pause(this.engine.clock, retryInMs(this.engine.now(), deadlineMs));
+      const next = { grant: held.claim.grant, version: base.version + 1 };
+      outcome = await this.#commit(sending, next.grant, base, sameStamp(base, held.copy.stamp) ? change : wholeOf(content))
+        .catch((cause: unknown) => ({ kind: 'unanswered' as const, cause }));
+      if (outcome.kind === 'done') {
+        this.#stored(sending, next);
+        return;
+      }
     }
   }
 
@@ -158,10 +184,10 @@ export class Commit {
     return 'unknown';
   }
 
-  #took(slot: Slot, held: Held, stamp: Stamp, content: ReadonlyMap<string, Encoded>, lifetimeMs: number): void {
+  #took({ slot, held, changed, lifetimeMs }: Sending, stamp: Stamp): void {
     const before = held.copy.stamp.grant;
     if (before !== stamp.grant && !held.formerGrants.includes(before)) held.formerGrants = [...held.formerGrants, before];
-    held.copy = copyOf(stamp, content);
+    held.copy = copyOf(stamp, changed.content);
     // It would bring back a longer lifetime than what was committed.
     this.engine.touches.drop(slot.key);
     held.touchedMs = this.engine.now();

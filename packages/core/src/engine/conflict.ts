@@ -32,6 +32,12 @@ export function onTopOf(present: ReadonlyMap<string, Encoded>, change: Change): 
   return set.size === 0 && remove.length === 0 ? undefined : { set, remove, whole: false };
 }
 
+/** A change, and the content after it. */
+export interface Changed {
+  readonly change: Change;
+  readonly content: ReadonlyMap<string, Encoded>;
+}
+
 /** The content after a change. */
 export function applied(content: ReadonlyMap<string, Encoded>, change: Change): ReadonlyMap<string, Encoded> {
   if (change.whole) return change.set;

@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.js';
-import type { Change, SessionTable, Then } from '../drivers/session-table.js';
+import type { SessionTable, Then } from '../drivers/session-table.js';
 import { ClusterError } from '../errors.js';
 import type { Events } from '../events.js';
 import { lifetimeByOwn, type OwnIdleTimeout } from '../idle-timeout.js';
@@ -7,6 +7,7 @@ import { shortName } from '../session-id.js';
 import { Acquisition, unavailable, type Asking, type Gotten } from './acquisition.js';
 import { Affinity } from './affinity.js';
 import { Commit } from './commit.js';
+import type { Changed } from './conflict.js';
 import { HoldLimit } from './hold-limit.js';
 import { Lease } from './lease.js';
 import { encodeHandover, instanceOf } from './messages.js';
@@ -236,27 +237,27 @@ export class Engine {
    * Ends a request's use of a held session: stores the change, if any, and in the same step keeps, releases or hands on the lock.
    * Without a change and with nobody waiting a kept session costs no call. `goesOn`: the request keeps the lock for itself.
    */
-  send(slot: Slot, held: Held, change: Change | undefined, lifetimeMs: number, deadlineMs: number, goesOn = false): Promise<void> {
+  send(slot: Slot, held: Held, changed: Changed | undefined, lifetimeMs: number, deadlineMs: number, goesOn = false): Promise<void> {
     const isWantedHere = slot.queue.localCount > 0;
     // Where signals do not arrive in time, who asked may wait no longer, and could not be asked for the lock soon. A free one is had by polling.
     const remote = goesOn || !(isWantedHere || this.lease.hears()) ? undefined : slot.queue.dueRemote;
     const stays = goesOn || isWantedHere || this.keeps(held.fromPeer);
     const then: Then = remote?.claim ?? (stays ? 'keep' : 'release');
-    if (change === undefined && then === 'keep') return DONE;
-    if (held.suspect) return this.#sendSuspect(slot, held, change, lifetimeMs, then, remote, deadlineMs);
-    return this.#publish(slot, held, change, lifetimeMs, then, remote, deadlineMs);
+    if (changed === undefined && then === 'keep') return DONE;
+    if (held.suspect) return this.#sendSuspect(slot, held, changed, lifetimeMs, then, remote, deadlineMs);
+    return this.#publish(slot, held, changed, lifetimeMs, then, remote, deadlineMs);
   }
 
   // No async function here and where it is called: each link of the chain that every write goes through costs about a microsecond.
-  #publish(slot: Slot, held: Held, change: Change | undefined, lifetimeMs: number, then: Then, remote: RemoteWaiter | undefined, deadlineMs: number): Promise<void> {
-    const published = this.#commit.publish(slot, held, change, lifetimeMs, then, deadlineMs);
+  #publish(slot: Slot, held: Held, changed: Changed | undefined, lifetimeMs: number, then: Then, remote: RemoteWaiter | undefined, deadlineMs: number): Promise<void> {
+    const published = this.#commit.publish(slot, held, changed, lifetimeMs, then, deadlineMs);
     return remote === undefined ? published : published.then(() => { if (slot.held === undefined) this.#gaveOn(slot, remote); });
   }
 
-  async #sendSuspect(slot: Slot, held: Held, change: Change | undefined, lifetimeMs: number, then: Then, remote: RemoteWaiter | undefined, deadlineMs: number): Promise<void> {
+  async #sendSuspect(slot: Slot, held: Held, changed: Changed | undefined, lifetimeMs: number, then: Then, remote: RemoteWaiter | undefined, deadlineMs: number): Promise<void> {
     if (await this.#commit.regrant(slot, held, lifetimeMs, deadlineMs)) {
-      await this.#publish(slot, held, change, lifetimeMs, then, remote, deadlineMs);
-    } else if (change !== undefined) {
+      await this.#publish(slot, held, changed, lifetimeMs, then, remote, deadlineMs);
+    } else if (changed !== undefined) {
       throw new ClusterError('CLUSTER_FENCED', `session ${shortName(slot.key)}: the store rolled back and the lock was lost; the change was not stored; retry the request`);
     }
     // Else what the slot has by now, if anything, is another holding: whoever leaves the slot gives that on.

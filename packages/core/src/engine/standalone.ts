@@ -1,6 +1,6 @@
 import type { FindOptions, SessionSnapshot } from '../cluster-store.js';
 import type { Clock } from '../clock.js';
-import type { Change, Encoded, SessionTable } from '../drivers/session-table.js';
+import type { Encoded, SessionTable } from '../drivers/session-table.js';
 import { ClusterError } from '../errors.js';
 import { Events } from '../events.js';
 import { defaultBounds, managerOptions } from '../options.js';
@@ -8,6 +8,7 @@ import { RECORD_FORMAT } from '../record.js';
 import { sameEncoded } from '../session.js';
 import { checkSessionId, digestOf, shortName } from '../session-id.js';
 import { unavailable, type Gotten } from './acquisition.js';
+import type { Changed } from './conflict.js';
 import { Engine } from './engine.js';
 import type { Held, Slot } from './ownership.js';
 import { TOMBSTONE_MS } from './records.js';
@@ -165,8 +166,8 @@ export class Standalone {
 
 const movedAway = (key: string) => new ClusterError('CLUSTER_MOVED', `session ${shortName(key)} goes on under another id`);
 
-function changeFrom(before: ReadonlyMap<string, Encoded>, after: ReadonlyMap<string, Encoded>): Change | undefined {
+function changeFrom(before: ReadonlyMap<string, Encoded>, after: ReadonlyMap<string, Encoded>): Changed | undefined {
   const set = new Map([...after].filter(([name, encoded]) => !sameEncoded(before.get(name), encoded)));
   const remove = [...before.keys()].filter((name) => !after.has(name));
-  return set.size === 0 && remove.length === 0 ? undefined : { set, remove, whole: false };
+  return set.size === 0 && remove.length === 0 ? undefined : { change: { set, remove, whole: false }, content: after };
 }

@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.js';
 import type { Acquired, Claim, Committed, DriverContext, Gone, Message, Removed, SessionRecord, SessionTable, Absent, Stamp, Then, Write } from '../drivers/session-table.js';
 import { ClusterError } from '../errors.js';
+import { Deadlines } from './deadlines.js';
 
 /** True if the store certainly changed nothing; any other rejection leaves the outcome unknown. */
 export const refused = (error: unknown): boolean => ClusterError.is(error) && error.code !== 'CLUSTER_UNKNOWN_OUTCOME';
@@ -13,13 +14,16 @@ export const retryInMs = (nowMs: number, untilMs: number): number => Math.max(1,
 /** A table whose calls are counted and end within `timeoutMs`, and by `untilMs` at the latest: what a driver does not answer by then is unknown. */
 export class StoreCalls implements Omit<SessionTable, 'capabilities' | 'sweep' | 'keys'> {
   readonly counts: Record<string, number> = {};
+  readonly #deadlines: Deadlines;
 
-  constructor(readonly table: SessionTable, private readonly clock: Clock, private readonly timeoutMs: number) {}
+  constructor(readonly table: SessionTable, private readonly clock: Clock, private readonly timeoutMs: number) {
+    this.#deadlines = new Deadlines(clock);
+  }
 
   get capabilities() { return this.table.capabilities; }
 
   start(context: DriverContext): Promise<void> { return this.table.start(context); }
-  stop(): Promise<void> { return this.table.stop(); }
+  stop(): Promise<void> { return this.table.stop().finally(() => { this.#deadlines.rest(); }); }
   acquire(key: string, claim: Claim, from?: string, have?: Stamp, untilMs?: number): Promise<Acquired> {
     return this.#within('acquire', () => this.table.acquire(key, claim, from, have), untilMs);
   }
@@ -57,7 +61,7 @@ export class StoreCalls implements Omit<SessionTable, 'capabilities' | 'sweep' |
     this.counts[method] = (this.counts[method] ?? 0) + 1;
     const timeoutMs = untilMs === Infinity ? this.timeoutMs : Math.max(1, Math.min(this.timeoutMs, untilMs - this.clock.monotonicMs()));
     return new Promise<T>((resolve, reject) => {
-      const cancel = this.clock.timer(() => {
+      const cancel = this.#deadlines.add(() => {
         reject(new ClusterError('CLUSTER_UNKNOWN_OUTCOME', `the store did not answer '${method}' within ${Math.round(timeoutMs)} ms`));
       }, timeoutMs);
       const fail = (cause: unknown) => {

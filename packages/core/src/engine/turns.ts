@@ -139,19 +139,27 @@ export class Turns {
     if (!goesOn || turn.state.ended !== undefined) this.end(turn, 'sent');
   }
 
-  async #send(turn: Turn, change: Change | undefined, goesOn: boolean): Promise<void> {
+  // No async function, here and below where a write on a held session comes along: each costs about a microsecond.
+  #send(turn: Turn, change: Change | undefined, goesOn: boolean): Promise<void> {
     try {
-      const deadlineMs = this.finding.endBy();
-      if (turn.access === 'new') await this.#sendNew(turn, change, deadlineMs, goesOn);
-      else if (turn.access === 'exclusive') await this.#sendExclusive(turn, change, deadlineMs, goesOn);
-      else if (change !== undefined) await this.#sendSnapshot(turn, change, deadlineMs, goesOn);
+      return this.#publish(turn, change, this.finding.endBy(), goesOn).then(() => {
+        turn.isSending = false;
+        // Removed while it was saved: nobody else would leave the slot.
+        if (!goesOn || turn.state.ended !== undefined) this.end(turn, 'sent');
+      }, (error: unknown) => {
+        this.#failed(turn, error);
+        throw error;
+      });
     } catch (error) {
       this.#failed(turn, error);
-      throw error;
+      return Promise.reject(error);
     }
-    turn.isSending = false;
-    // Removed while it was saved: nobody else would leave the slot.
-    if (!goesOn || turn.state.ended !== undefined) this.end(turn, 'sent');
+  }
+
+  #publish(turn: Turn, change: Change | undefined, deadlineMs: number, goesOn: boolean): Promise<void> {
+    if (turn.access === 'new') return this.#sendNew(turn, change, deadlineMs, goesOn);
+    if (turn.access === 'exclusive') return this.#sendExclusive(turn, change, deadlineMs, goesOn);
+    return change === undefined ? DONE : this.#sendSnapshot(turn, change, deadlineMs, goesOn);
   }
 
   #failed(turn: Turn, error: unknown): void {
@@ -315,10 +323,10 @@ export class Turns {
       throw new ClusterError('CLUSTER_FENCED', `session ${shortName(turn.key)}: this instance lost the lock while the request ran; the change was not stored; retry the request`);
     }
     const { slot, held } = place;
-    const content = change && applied(held.copy.attributes, change);
-    if (content !== undefined) this.records.checkSize(turn.key, content);
+    const changed = change && { change, content: applied(held.copy.attributes, change) };
+    if (changed !== undefined) this.records.checkSize(turn.key, changed.content);
     else this.lifetimes.touchLater(held, turn.key);
-    const sent = this.engine.send(slot, held, change, this.lifetimes.ofHeld(held, content), deadlineMs, goesOn);
+    const sent = this.engine.send(slot, held, changed, this.lifetimes.ofHeld(held, changed?.content), deadlineMs, goesOn);
     return goesOn ? sent.then(() => { turn.state.rebase(held.copy.attributes, made); }) : sent;
   }
 
