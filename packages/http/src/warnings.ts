@@ -7,7 +7,7 @@ import { labelOf } from './access.js';
 export const warnings = {
   UNKNOWN_ID: {
     meaning: 'a request named a session that is not in the store. It has timed out (idleTimeoutMs, absoluteTimeoutMs) or was ended, or it is in another store or context; the store does not say which.',
-    remedy: 'None for a visitor who comes back late. If it meets every visitor, see whether all instances use the same store and context.',
+    remedy: 'If it meets a visitor who comes back late, there is nothing to do. If it meets every visitor, see whether all instances use the same store and context.',
   },
   BAD_SIGNATURE: {
     meaning: 'a session cookie has no valid signature and is not used.',
@@ -51,7 +51,7 @@ export const warnings = {
   },
   MOVED: {
     meaning: 'a request changed a session whose id had been changed meanwhile (a login in another tab, most likely); the change was dropped.',
-    remedy: 'None after a login in another tab.',
+    remedy: 'After a login in another tab there is nothing to do: the next request of the first tab has the new session.',
   },
   NOT_LOOKED_UP: {
     meaning: 'an OPTIONS request changed its session; it has none, and the change was dropped.',
@@ -59,7 +59,7 @@ export const warnings = {
   },
   STORE_DOWN: {
     meaning: "a request changed its session while the store could not be reached; the change was dropped.",
-    remedy: "None: `onStoreError: 'anonymous'` chose to go on.",
+    remedy: "See why the store cannot be reached. To refuse such requests instead, set `onStoreError: 'error'`.",
   },
 } as const satisfies Record<string, { readonly meaning: string; readonly remedy: string }>;
 
