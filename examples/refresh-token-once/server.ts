@@ -1,0 +1,26 @@
+// One process of the application. Its environment says where Redis and the provider are.
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { createApp } from './app.js';
+
+const { REDIS_URL, PROVIDER_URL } = process.env;
+if (REDIS_URL === undefined || PROVIDER_URL === undefined) throw new Error('REDIS_URL and PROVIDER_URL: expected both in the environment');
+const { app, sessions } = createApp(REDIS_URL, PROVIDER_URL);
+await sessions.manager.start();
+
+const server = app.listen(0, '127.0.0.1');
+await once(server, 'listening');
+// A server that listens on TCP has an address of this shape.
+process.send?.((server.address() as AddressInfo).port);
+
+let stopping = false;
+function stop() {
+  if (stopping) return;
+  stopping = true;
+  if (process.connected) process.disconnect();
+  server.close(() => void sessions.stop());
+  server.closeIdleConnections();
+}
+process.once('SIGTERM', stop);
+process.once('SIGINT', stop);
+process.once('disconnect', stop); // whoever started this process has died
