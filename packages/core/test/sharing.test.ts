@@ -257,6 +257,22 @@ describe('requests that share a session', () => {
     expect(await cluster.stored(id)).toBe(undefined);
   });
 
+  it('end with that also where the id was to be changed', async () => {
+    const a = await cluster.add('a');
+    const id = await cluster.session(a);
+    const [first, second] = [await shared(a, id), await shared(a, id)];
+    increment(first);
+    const gate = new Gate();
+    a.table.next('commit', gate.afterwards);
+    const sent = a.manager.sendSession(first);
+    await cluster.clock.advance(1);
+    const moved = cluster.failure(500, a.manager.changeSessionId(second));
+    expect(await cluster.within(500, a.manager.removeSession(id))).toBe('confirmed');
+    gate.open();
+    await cluster.within(100, sent);
+    expect((await moved).code).toBe('CLUSTER_SESSION_ENDED');
+  });
+
   it('lose the session to the one that changes its id', async () => {
     const a = await cluster.add('a');
     const id = await cluster.session(a);
@@ -319,6 +335,33 @@ describe('requests that share a session', () => {
     increment(second);
     for (const each of [first, second]) await cluster.within(100, a.manager.sendSession(each));
     expect(await cluster.stored(id)).toEqual({ n: 1 });
+  });
+
+  it('have the session in one place, also when it leaves memory while one that is to join asks the store', async () => {
+    const a = await cluster.add('a', { maxInMemory: { sessions: 1 } });
+    const id = await cluster.session(a);
+    const first = await cluster.within(100, shared(a, id));
+    a.table.always('beat', callLost);
+    await cluster.clock.advance(1_000);
+    const gate = new Gate();
+    a.table.next('read', gate.fate);
+    const joining = shared(a, id);
+    await cluster.clock.advance(1);
+    expect(gate.arrived).toBe(true);
+    await cluster.within(100, a.manager.sendSession(first));
+    await cluster.session(a);
+    a.table.always('beat', undefined);
+    const later = a.manager.update(id, increment);
+    await cluster.clock.advance(1_000);
+    gate.open();
+    const second = await cluster.within(100, joining);
+    const third = a.manager.update(id, increment);
+    await cluster.clock.advance(50);
+    increment(second);
+    await cluster.within(100, a.manager.sendSession(second));
+    await cluster.within(100, Promise.all([later, third]));
+    expect(await cluster.stored(id)).toEqual({ n: 3 });
+    expect(eventsOf(a, 'fenced')).toEqual([]);
   });
 
   it('show the live object after a reload', async () => {

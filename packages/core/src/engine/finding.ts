@@ -99,7 +99,12 @@ export class Finding {
   async #joinOrEnter(slot: Slot, asking: Asking): Promise<Place | undefined> {
     // Without a step in between where nothing can be joined: its place in the queue is by arrival.
     const sharing = this.#joinable(slot);
-    if (sharing !== undefined && await this.#holdsStill(slot, sharing.place.held) && this.#joinable(slot) === sharing) return this.#expected(sharing);
+    if (sharing !== undefined) {
+      // Before the store is asked, so that the slot is still the one of the session when it has answered.
+      const place = this.#expected(sharing);
+      if (await this.#holdsStill(slot, place.held) && this.#joinable(slot) === sharing) return place;
+      sharing.arrived();
+    }
     for (;;) {
       await this.#enter(slot, asking);
       const { user } = slot;

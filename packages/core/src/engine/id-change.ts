@@ -20,6 +20,8 @@ export async function moveSession(engine: Engine, turns: Turns, turn: Turn, newK
   }
   const { place } = turn;
   if (place === undefined || place.slot.held !== place.held) {
+    // While it waited for others that publish first.
+    if (turn.isRemoved) throw notMoved(turn.key, { kind: 'fenced', gone: 'removed' });
     throw new ClusterError('CLUSTER_FENCED', `session ${shortName(turn.key)}: this instance lost the lock while the request ran; the id was not changed; retry the request`);
   }
   const { slot, held } = place;
