@@ -1,5 +1,5 @@
 // Instead of @types/express-session, which types `req.session` and would clash with the declaration of @cluster/http.
 declare module 'express-session' {
-  function session(options: { secret: string; resave: boolean; saveUninitialized: boolean }): import('express').RequestHandler;
+  function session(options: { secret: string; resave: boolean; saveUninitialized: boolean; store?: unknown }): import('express').RequestHandler;
   export default session;
 }

@@ -12,6 +12,9 @@ export const median = (values: readonly number[]): number => at(values, 0.5);
 export const spread = (values: readonly number[], digits = 1): string =>
   `(quartiles ${at(values, 0.25).toFixed(digits)} to ${at(values, 0.75).toFixed(digits)}, extremes ${at(values, 0).toFixed(digits)} to ${at(values, 1).toFixed(digits)})`;
 
+/** The middle half, as text. */
+export const quartiles = (values: readonly number[], digits: number): string => `${at(values, 0.25).toFixed(digits)}–${at(values, 0.75).toFixed(digits)}`;
+
 const page = join(import.meta.dirname, '..', 'docs', 'benchmarks.md');
 
 /** Which sources are measured: the commit, and whether they differ from it. */
@@ -56,6 +59,13 @@ export class Report {
     const met = value <= most;
     this.#met &&= met;
     return `≤ ${most.toFixed(digits)}: ${met ? 'met' : 'MISSED'}`;
+  }
+
+  /** The same for a bound from below. */
+  atLeast(value: number, least: number, digits = 1): string {
+    const met = value >= least;
+    this.#met &&= met;
+    return `≥ ${least.toFixed(digits)}: ${met ? 'met' : 'MISSED'}`;
   }
 
   /** Puts the lines between the marks of this command in docs/benchmarks.md. */

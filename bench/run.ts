@@ -4,8 +4,9 @@ import { core } from './loads/core.js';
 import { http } from './loads/http.js';
 import { page } from './loads/page.js';
 import { passivation } from './loads/passivation.js';
+import { redis } from './loads/redis.js';
 
-const loads: Readonly<Record<string, (args: readonly string[], writes: boolean) => Promise<boolean>>> = { contended, core, http, page, passivation };
+const loads: Readonly<Record<string, (args: readonly string[], writes: boolean) => Promise<boolean>>> = { contended, core, http, page, passivation, redis };
 
 const [name = '', ...rest] = process.argv.slice(2);
 const args = rest.filter((arg) => arg !== '--write');

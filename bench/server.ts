@@ -1,17 +1,17 @@
-// The application under load: node:http, a counter in the session.
+// The application under load: server.ts STORE ADDRESS; node:http, a counter in the session.
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { AddressInfo } from 'node:net';
 import { session } from '@cluster/http';
-import { FilesystemStore } from '@cluster/store-filesystem';
+import { openStore, storeNamed } from './stores.js';
 
 declare module '@cluster/core' {
   interface SessionData { count: number }
 }
 
 const SLOW_MS = 20;
-const [directory = ''] = process.argv.slice(2);
-const sessions = session({ store: new FilesystemStore({ directory }) });
+const [store = '', address = ''] = process.argv.slice(2);
+const sessions = session({ store: await openStore(storeNamed(store), address) });
 await sessions.start();
 
 async function answer(req: IncomingMessage, res: ServerResponse): Promise<void> {

@@ -1,23 +1,22 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
 import { Agent, request } from 'node:http';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { startPlace, type Place, type StoreName } from './stores.js';
 
 export interface Answer { readonly status: number; readonly body: string; readonly cookie: string | undefined }
 
-/** Processes of one small application on a fresh folder, ended by `stop`. */
+/** Processes of one small application over a store of their own, ended by `stop`. */
 export class Servers {
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 128 });
 
-  private constructor(private readonly directory: string, private readonly processes: readonly ChildProcess[], readonly ports: readonly number[]) {}
+  private constructor(private readonly place: Place, private readonly processes: readonly ChildProcess[], readonly ports: readonly number[]) {}
 
-  static async start(count: number): Promise<Servers> {
-    const directory = mkdtempSync(join(tmpdir(), 'cluster-bench-'));
-    const processes = Array.from({ length: count }, () => fork(join(import.meta.dirname, 'server.ts'), [directory]));
+  static async start(count: number, store: StoreName): Promise<Servers> {
+    const place = await startPlace(store);
+    const processes = Array.from({ length: count }, () => fork(join(import.meta.dirname, 'server.ts'), [store, place.address]));
     const ports = await Promise.all(processes.map(async (child) => Number((await once(child, 'message'))[0])));
-    return new Servers(directory, processes, ports);
+    return new Servers(place, processes, ports);
   }
 
   /** One request to one of the processes. */
@@ -39,6 +38,6 @@ export class Servers {
       child.kill('SIGTERM');
       return once(child, 'exit');
     }));
-    rmSync(this.directory, { recursive: true, force: true });
+    await this.place.stop();
   }
 }

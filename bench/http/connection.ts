@@ -5,6 +5,12 @@ export interface Answer { readonly status: number; readonly body: string; readon
 
 interface Waiting { resolve: (answer: Answer) => void; reject: (error: Error) => void }
 
+/** What the answer sets, as the next request sends it. */
+function cookiesOf(head: string): string | undefined {
+  const set = Array.from(head.matchAll(/^set-cookie: ([^;\r\n]+)/gim), ([, cookie]) => cookie);
+  return set.length === 0 ? undefined : set.join('; ');
+}
+
 /** One keep-alive connection with one request at a time: as little work for the client as an honest reading of answers takes. */
 export class Connection {
   #received = '';
@@ -42,7 +48,7 @@ export class Connection {
     this.#received = '';
     const waiting = this.#waiting;
     this.#waiting = undefined;
-    waiting?.resolve({ status: Number(head.slice(9, 12)), body, cookie: /^set-cookie: ([^;\r\n]+)/im.exec(head)?.[1] });
+    waiting?.resolve({ status: Number(head.slice(9, 12)), body, cookie: cookiesOf(head) });
   }
 
   /** Undefined: not all of it has arrived. */

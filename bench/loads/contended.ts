@@ -1,14 +1,15 @@
 import { Report } from '../report.js';
 import { Servers } from '../servers.js';
+import { storeNamed } from '../stores.js';
 
 const INCREMENTS = 10_000;
 const CLIENTS = 16;
 
 /** Many POSTs at once that increment one session's counter, alternating between two processes; true if none is lost. */
-export async function contended([count = String(INCREMENTS)]: readonly string[], writes: boolean): Promise<boolean> {
-  const total = Number(count);
-  const report = new Report('contended', `one round of ${total.toLocaleString('en')} increments of one session's counter by POST; ${CLIENTS} clients, alternating between two processes, filesystem store`);
-  const servers = await Servers.start(2);
+export async function contended([name = 'filesystem', count = String(INCREMENTS)]: readonly string[], writes: boolean): Promise<boolean> {
+  const [store, total] = [storeNamed(name), Number(count)];
+  const report = new Report(`contended ${store}`, `one round of ${total.toLocaleString('en')} increments of one session's counter by POST; ${CLIENTS} clients, alternating between two processes, ${store} store`);
+  const servers = await Servers.start(2, store);
   try {
     const { cookie } = await servers.ask(0, 'POST', '/');
     let sent = 0;

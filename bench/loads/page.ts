@@ -1,14 +1,16 @@
 import { median, Report, spread } from '../report.js';
 import { Servers } from '../servers.js';
+import { storeNamed } from '../stores.js';
 
 const GETS = 6;
 const ROUNDS = 40;
 const BOUND_MS = 30;
 
 /** A page of six parallel GETs that take 20 ms each, of one session: to one process, and alternating between two. */
-export async function page([count = String(ROUNDS)]: readonly string[], writes: boolean): Promise<boolean> {
-  const report = new Report('page', `${count} interleaved rounds of ${GETS} parallel GETs of 20 ms on one session; two processes, filesystem store`);
-  const servers = await Servers.start(2);
+export async function page([name = 'filesystem', count = String(ROUNDS)]: readonly string[], writes: boolean): Promise<boolean> {
+  const store = storeNamed(name);
+  const report = new Report(`page ${store}`, `${count} interleaved rounds of ${GETS} parallel GETs of 20 ms on one session; two processes, ${store} store`);
+  const servers = await Servers.start(2, store);
   try {
     const { cookie } = await servers.ask(0, 'POST', '/');
     const took = { 'to one process': [] as number[], 'alternating between two': [] as number[] };

@@ -1,0 +1,46 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { ClusterStore } from '@cluster/core';
+
+/** Where a store of the bench keeps its sessions, made for one run: a folder, or a server's address. */
+export interface Place { readonly address: string; stop(): Promise<void> }
+
+interface Kind { readonly open: (address: string) => Promise<ClusterStore>; readonly start: () => Promise<Place> }
+
+const kinds = {
+  filesystem: {
+    async open(directory) {
+      const { FilesystemStore } = await import('@cluster/store-filesystem');
+      return new FilesystemStore({ directory });
+    },
+    start() {
+      const address = mkdtempSync(join(tmpdir(), 'cluster-bench-'));
+      return Promise.resolve({ address, stop: () => { rmSync(address, { recursive: true, force: true }); return Promise.resolve(); } });
+    },
+  },
+  redis: {
+    async open(url) {
+      const { RedisStore } = await import('@cluster/store-redis');
+      return new RedisStore({ url });
+    },
+    async start() {
+      const { RedisServer } = await import('../scripts/services/redis.js');
+      const server = await RedisServer.start();
+      return { address: server.url, stop: () => server.stop() };
+    },
+  },
+} as const satisfies Record<string, Kind>;
+
+export type StoreName = keyof typeof kinds;
+
+/** @throws Error with the names that there are */
+export function storeNamed(name: string): StoreName {
+  if (name in kinds) return name as StoreName;
+  throw new Error(`expected a store (${Object.keys(kinds).join(', ')}), found '${name}'`);
+}
+
+/** In a process of the bench: the store of that name at an address that `startPlace` gave. */
+export const openStore = (name: StoreName, address: string): Promise<ClusterStore> => kinds[name].open(address);
+
+export const startPlace = (name: StoreName): Promise<Place> => kinds[name].start();
