@@ -8,9 +8,10 @@ import { Acquisition, unavailable, type Asking, type Gotten } from './acquisitio
 import { Affinity } from './affinity.js';
 import { Commit } from './commit.js';
 import type { Changed } from './conflict.js';
+import { Giving } from './giving.js';
 import { HoldLimit } from './hold-limit.js';
 import { Lease } from './lease.js';
-import { encodeHandover, instanceOf } from './messages.js';
+import { instanceOf } from './messages.js';
 import { Ownership, type Held, type Slot } from './ownership.js';
 import { isPlainTable } from './plain-table.js';
 import type { RemoteWaiter } from './request-queue.js';
@@ -31,9 +32,6 @@ export interface EngineSettings {
   readonly publicUrl?: string | undefined;
 }
 
-/** What the lock becomes when nothing is written that says otherwise: the lifetime and last use stay as they are. */
-const AS_IT_IS_MS = 0;
-const RELEASED_AT_ONCE = 64;
 const DONE = Promise.resolve();
 
 export const stopped = (): ClusterError => new ClusterError('CLUSTER_STOPPED', 'this manager has been stopped; route the request to another instance');
@@ -50,6 +48,7 @@ export class Engine {
   readonly revokes: Revokes;
   readonly touches: Touches;
   readonly holdLimit: HoldLimit;
+  readonly giving: Giving;
   readonly isPlain: boolean;
   readonly #sweeps: Sweeps;
   readonly #commit: Commit;
@@ -60,18 +59,19 @@ export class Engine {
   constructor(table: SessionTable, readonly instanceId: string, readonly settings: EngineSettings, readonly clock: Clock, readonly events: Events) {
     this.isPlain = isPlainTable(table);
     this.calls = new StoreCalls(table, clock, settings.storeTimeoutMs);
-    this.slots = new Ownership(settings.maxInMemory, (slot) => { void this.#giveBack(slot); });
+    this.slots = new Ownership(settings.maxInMemory, (slot) => { void this.giving.giveBack(slot); });
     this.acquisition = new Acquisition(this);
     this.revokes = new Revokes(this);
     this.touches = new Touches(this);
     this.holdLimit = new HoldLimit(this, settings.lockHoldMs);
     this.#sweeps = new Sweeps(this);
     this.#commit = new Commit(this);
+    this.giving = new Giving(this, this.#commit);
     this.#affinity = new Affinity(settings.affinity);
     this.lease = new Lease(this.calls, clock, instanceId, settings, {
       lapsed: (before, next) => { this.#lapsed(before, next); },
       generation: (before, after) => { this.#rolledBack(before, after); },
-      deaf: () => { void this.#giveAllBack(); },
+      deaf: () => { void this.giving.giveAllBack(); },
       beat: () => { this.touches.beat(); },
       failed: (cause) => { events.emit('warning', { message: 'the store did not acknowledge a beat; repeating it', cause }); },
     });
@@ -122,14 +122,7 @@ export class Engine {
   /** Gives back what is idle, now and from now on. */
   async drain(): Promise<void> {
     this.#draining = true;
-    await this.#giveAllBack();
-  }
-
-  async #giveAllBack(): Promise<void> {
-    const idle = [...this.slots].filter((slot) => slot.isIdle && slot.held !== undefined);
-    for (let from = 0; from < idle.length; from += RELEASED_AT_ONCE) {
-      await Promise.all(idle.slice(from, from + RELEASED_AT_ONCE).filter((slot) => slot.isIdle).map((slot) => this.#giveBack(slot)));
-    }
+    await this.giving.giveAllBack();
   }
 
   countAffinity(incarnation: string | undefined): void {
@@ -189,7 +182,7 @@ export class Engine {
     slot.busy = false;
     slot.label = undefined;
     slot.user = undefined;
-    if (this.handOverIfDue(slot)) return;
+    if (this.giving.handOverIfDue(slot)) return;
     const next = slot.queue.takeLocal();
     if (next !== undefined) {
       slot.busy = true;
@@ -202,21 +195,13 @@ export class Engine {
     slot.holder = undefined;
     slot.isPassedOn = false;
     if (slot.held !== undefined && !this.keeps(slot.held.fromPeer)) {
-      void this.#giveBack(slot);
+      void this.giving.giveBack(slot);
       return;
     }
     const waiting = slot.queue.takeRemotes();
     // The lock is free, or somebody else's: a hint that asking again is worthwhile.
-    if (waiting[0] !== undefined) this.#wake(slot.key, waiting[0], waiting.slice(1));
+    if (waiting[0] !== undefined) this.giving.wake(slot.key, waiting[0], waiting.slice(1));
     this.slots.settle(slot);
-  }
-
-  /** An idle session for which another instance waits goes there now. */
-  handOverIfDue(slot: Slot): boolean {
-    if (slot.busy || slot.held === undefined || slot.queue.dueRemote === undefined) return false;
-    this.occupy(slot, undefined, 'nobody');
-    void this.#finish(slot, slot.held);
-    return true;
   }
 
   /** The session of an entered slot, locked for this instance and known to be up to date; or what says that there is none. */
@@ -251,7 +236,7 @@ export class Engine {
   // No async function here and where it is called: each link of the chain that every write goes through costs about a microsecond.
   #publish(slot: Slot, held: Held, changed: Changed | undefined, lifetimeMs: number, then: Then, remote: RemoteWaiter | undefined, deadlineMs: number): Promise<void> {
     const published = this.#commit.publish(slot, held, changed, lifetimeMs, then, deadlineMs);
-    return remote === undefined ? published : published.then(() => { if (slot.held === undefined) this.#gaveOn(slot, remote); });
+    return remote === undefined ? published : published.then(() => { if (slot.held === undefined) this.giving.gaveOn(slot, remote); });
   }
 
   async #sendSuspect(slot: Slot, held: Held, changed: Changed | undefined, lifetimeMs: number, then: Then, remote: RemoteWaiter | undefined, deadlineMs: number): Promise<void> {
@@ -290,47 +275,6 @@ export class Engine {
       held.suspect = true;
     }
     return this.#commit.regrant(slot, held, held.lifetimeMs, deadlineMs).catch((error: unknown) => { throw unavailable(error); });
-  }
-
-  async #finish(slot: Slot, held: Held): Promise<void> {
-    try {
-      await this.send(slot, held, undefined, AS_IT_IS_MS, this.now() + this.settings.storeTimeoutMs);
-    } catch (cause) {
-      this.events.emit('warning', { message: `session ${shortName(slot.key)} could not be handed on; its lock is given up`, cause });
-      slot.forget();
-    } finally {
-      this.leave(slot);
-    }
-  }
-
-  async #giveBack(slot: Slot): Promise<void> {
-    const { held } = slot;
-    if (held === undefined || slot.busy) return;
-    this.occupy(slot, undefined, 'nobody');
-    // What the store lost in a rollback is written back first.
-    const isMine = !held.suspect || await this.#commit.regrant(slot, held, AS_IT_IS_MS, this.now() + this.settings.storeTimeoutMs).catch(() => false);
-    if (isMine) await this.#commit.publish(slot, held, undefined, AS_IT_IS_MS, 'release', this.now());
-    this.leave(slot);
-  }
-
-  #gaveOn(slot: Slot, to: RemoteWaiter): void {
-    const rest = slot.queue.takeRemotes().filter((other) => other.claim !== to.claim);
-    const local = slot.queue.oldestLocal;
-    if (local !== undefined) {
-      slot.claim = { incarnation: this.lease.incarnation, grant: this.clock.randomHex(16) };
-      slot.holder = { claim: to.claim, says: undefined, isBusy: false };
-      slot.isPassedOn = true;
-      rest.push({ claim: slot.claim, sinceMs: local.sinceMs, askedMs: this.now() });
-      rest.sort((a, b) => a.sinceMs - b.sinceMs);
-    }
-    this.#wake(slot.key, to, rest);
-    this.events.emit('handover', { session: shortName(slot.key), direction: 'out', peer: to.claim.incarnation, waitedMs: this.now() - to.sinceMs });
-  }
-
-  #wake(key: string, to: RemoteWaiter, rest: readonly RemoteWaiter[]): void {
-    const now = this.now();
-    const queue = rest.map(({ claim, sinceMs }) => [claim, Math.round(now - sinceMs)] as const);
-    void this.calls.signal(instanceOf(to.claim.incarnation), encodeHandover(key, to.claim, queue));
   }
 
   #lapsed(before: string, next: string): void {

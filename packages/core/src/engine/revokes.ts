@@ -101,7 +101,7 @@ export class Revokes {
     const inUse = slot.busy && slot.usedBy !== 'nobody';
     if (onlyAsks !== true || !inUse) {
       slot.queue.addRemote(claim, engine.now() - waitedMs, engine.now());
-      if (engine.handOverIfDue(slot)) return;
+      if (engine.giving.handOverIfDue(slot)) return;
       engine.holdLimit.watch(slot);
     }
     if (inUse) this.#tell(claim.incarnation, this.#held(slot, holder.incarnation, claim));
@@ -129,7 +129,7 @@ export class Revokes {
       if (!engine.acquisition.hasEnded(other.incarnation)) slot.queue.addRemote(other, engine.now() - waitedMs, engine.now());
     }
     slot.wakeUp();
-    engine.handOverIfDue(slot);
+    engine.giving.handOverIfDue(slot);
   }
 
   /** A grant that nobody here wants goes on to the next that waits, or is released. */
