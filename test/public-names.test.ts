@@ -12,7 +12,7 @@ const doors: Readonly<Record<string, Door>> = {
     types: 'ClusterErrorCode FindOptions Health LockHolder ManagerEvents ManagerOptions Session SessionData SessionSnapshot StoreCapabilities',
   },
   '@cluster/core/driver': {
-    values: 'behind Clock ClusterStoreBase count hasMethods managerOptions milliseconds name oneOf resolveOptions shown tableOf',
+    values: 'behind Clock ClusterStoreBase count hasMethods isClusterStore managerOptions milliseconds name oneOf resolveOptions shown tableOf',
     types: 'Absent Acquired Behind Change Claim Codec Committed DriverContext Encoded Entry Found Gone ManualClock Message OptionSpec OptionSpecs '
       + 'Removed ResolvedOptions SessionMap SessionRecord SessionTable Stamp StoreCapabilities Then Write',
   },

@@ -1,5 +1,6 @@
 import type { Encoded } from './drivers/session-table.js';
 import type { Manager } from './manager.js';
+import { hasMethods } from './options.js';
 
 /** A session's content outside of a handle: encoded, with its times as durations in milliseconds. */
 export interface SessionSnapshot {
@@ -79,6 +80,10 @@ export interface ClusterStore {
   /** Starts the idle time of these sessions anew. Default: nothing. */
   touchSessions?(lifetimesMs: ReadonlyMap<string, number>): Promise<void>;
 }
+
+/** By its methods, not by its class: several copies of this package may be installed. A manager has them too, and more. */
+export const isClusterStore = (value: unknown): value is ClusterStore =>
+  hasMethods('start', 'stop', 'findSession', 'sendSession', 'removeSession')(value) && !hasMethods('createSession')(value);
 
 /** Token of the {@link ClusterStore} in a container. */
 export const ClusterStore = Symbol.for('@cluster/core/ClusterStore');

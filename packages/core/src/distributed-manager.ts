@@ -1,4 +1,4 @@
-import type { ClusterStore, FindOptions, SessionSnapshot } from './cluster-store.js';
+import { isClusterStore, type ClusterStore, type FindOptions, type SessionSnapshot } from './cluster-store.js';
 import { tableLentBy } from './cluster-store-base.js';
 import { Engine, stopped } from './engine/engine.js';
 import { moveSession } from './engine/id-change.js';
@@ -14,7 +14,7 @@ import { UnknownIds } from './engine/unknown-ids.js';
 import { ClusterError } from './errors.js';
 import { Events, type ManagerEvents } from './events.js';
 import type { Health, Manager } from './manager.js';
-import { defaultBounds, originOf, resolveManagerOptions, type ManagerOptions, type ResolvedManagerOptions } from './options.js';
+import { defaultBounds, originOf, resolveManagerOptions, shown, type ManagerOptions, type ResolvedManagerOptions } from './options.js';
 import { stateOf, type Session } from './session.js';
 import { checkSessionId, digestOf } from './session-id.js';
 
@@ -40,6 +40,7 @@ export class DistributedManager implements Manager {
    * @throws ClusterError CLUSTER_BAD_OPTION naming every option that is not as expected
    */
   constructor(readonly store: ClusterStore, options: ManagerOptions = {}) {
+    if (!isClusterStore(store)) throw new ClusterError('CLUSTER_BAD_OPTION', `DistributedManager: store: expected a ClusterStore as the first argument, found ${shown(store)}`);
     this.#options = resolveManagerOptions(options);
     const { clock, maxInMemory } = this.#options;
     this.context = this.#options.context;

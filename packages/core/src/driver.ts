@@ -1,3 +1,4 @@
+export { isClusterStore } from './cluster-store.js';
 export { ClusterStoreBase } from './cluster-store-base.js';
 export { tableOf } from './drivers/table-of.js';
 export { Clock, type ManualClock } from './clock.js';

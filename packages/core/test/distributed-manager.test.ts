@@ -24,6 +24,13 @@ function openTimers(): ReadonlySet<object> {
   return open;
 }
 
+describe('a manager', () => {
+  it.each([['nothing', undefined], ['options with a store', { store: new MemoryStore() }], ['another manager', new DistributedManager(new MemoryStore())]])('refuses %s in place of a store', (_, store) => {
+    // Such values reach it from JavaScript.
+    expect(() => new DistributedManager(store as unknown as MemoryStore)).toThrow(/^DistributedManager: store: expected a ClusterStore as the first argument, found /);
+  });
+});
+
 describe('the start', () => {
   it('comes with the first request, once for all that wait for it', async () => {
     const a = cluster.make('a');

@@ -1,6 +1,7 @@
-import type { IncomingMessage } from 'node:http';
+import { IncomingMessage } from 'node:http';
+import { Http2ServerRequest } from 'node:http2';
 import { ClusterError, DistributedManager, MemoryStore, type ClusterStore, type Manager, type ManagerOptions } from '@cluster/core';
-import { Clock, hasMethods, managerOptions, oneOf, resolveOptions, type OptionSpec, type OptionSpecs } from '@cluster/core/driver';
+import { Clock, hasMethods, isClusterStore, managerOptions, oneOf, resolveOptions, type OptionSpec, type OptionSpecs } from '@cluster/core/driver';
 import { COOKIE_AGE, isCookieAge } from './cookie-view.js';
 import { hints } from './hints.js';
 import { isTrustProxy, trustsOf, type TrustProxy, type Trusts } from './proxies.js';
@@ -83,7 +84,7 @@ const cookieOptions = {
 
 /** The options of `session` beside those of its manager. */
 export const sessionOptions = {
-  store: option<ClusterStore | undefined>(undefined, 'a ClusterStore', hasMethods('start', 'stop', 'findSession', 'sendSession', 'removeSession'),
+  store: option<ClusterStore | undefined>(undefined, 'a ClusterStore', isClusterStore,
     'Where sessions are kept. `session` makes a manager for it and stops it.'),
   manager: option<Manager | undefined>(undefined, 'a Manager', hasMethods('createSession', 'findSession', 'sendSession', 'changeSessionId', 'on', 'off'),
     'A manager that the application owns, in place of `store`.'),
@@ -185,8 +186,16 @@ function collect<T>(problems: string[], check: () => T): T | undefined {
   }
 }
 
+/** What is passed in place of options by those who begin; every name in it would be an unknown option. */
+function assertOptions(given: unknown): void {
+  const isRequest = given instanceof IncomingMessage || given instanceof Http2ServerRequest;
+  if (!isRequest && !hasMethods('findSession')(given)) return;
+  throw new ClusterError('CLUSTER_BAD_OPTION', `session: expected an object of options, found ${isRequest ? 'a request; mount what it returns: app.use(session({ store }))' : 'a store or a manager; write session({ store }) or session({ manager })'}`);
+}
+
 /** @throws ClusterError CLUSTER_BAD_OPTION naming every option that is wrong */
 export function resolveSessionOptions(given: SessionOptions): Settings {
+  assertOptions(given);
   const problems: string[] = [];
   const { own, forManager } = isObject(given) ? flattened(given) : { own: given as object, forManager: {} };
   const options = collect(problems, () => resolveOwn(own));

@@ -11,7 +11,8 @@ import { siteOf, type SessionMiddleware } from './session-middleware.js';
 export async function signIn(sessions: SessionMiddleware, attributes: Partial<SessionData>, { maxAge }: { readonly maxAge?: number } = {}): Promise<string> {
   const site = siteOf(sessions);
   // Tests are written in JavaScript as well.
-  const given: [string, unknown][] = Object.entries((attributes as Partial<SessionData> | null | undefined) ?? {});
+  const isObject = typeof attributes === 'object' && (attributes as object | null) !== null && !Array.isArray(attributes);
+  const given: [string, unknown][] = isObject ? Object.entries(attributes) : [];
   // What is undefined is an attribute as well; without any nothing would be stored.
   if (given.length === 0) throw new ClusterError('CLUSTER_BAD_OPTION', 'signIn: attributes: expected an object with at least one, found none; an empty session is not stored');
   if (maxAge !== undefined && !isCookieAge(maxAge)) throw new ClusterError('CLUSTER_BAD_OPTION', `signIn: maxAge: expected ${COOKIE_AGE}, found ${String(maxAge)}`);

@@ -1,3 +1,5 @@
+import { IncomingMessage } from 'node:http';
+import { Socket } from 'node:net';
 import { describe, expect, it } from '@jest/globals';
 import { DistributedManager, MemoryStore } from '@cluster/core';
 import { session } from '@cluster/http';
@@ -20,6 +22,10 @@ describe('session() refuses', () => {
   it.each<[string, unknown, RegExp]>([
     ['no options', undefined, /store: expected a ClusterStore here, or a Manager as `manager`, found neither/],
     ['something else', 5, /expected an object of options, found 5/],
+    ['a store in place of options', store(), /^session: expected an object of options, found a store or a manager; write session\(\{ store \}\)/],
+    ['a request, as in app.use(session)', new IncomingMessage(new Socket()), /^session: expected an object of options, found a request; mount what it returns: app\.use\(session\(\{ store \}\)\)$/],
+    ['a manager as store', { store: new DistributedManager(store()) }, /^session: store: expected a ClusterStore, found DistributedManager/],
+    ['the class of a store', { store: MemoryStore }, /store: expected a ClusterStore, found \[class MemoryStore/],
     ['neither store nor manager', {}, /found neither/],
     ['both', { store: store(), manager: new DistributedManager(store()) }, /store, manager: expected one of the two, found both/],
     ['a store that is none', { store: {} }, /store: expected a ClusterStore, found \{\}/],

@@ -72,7 +72,7 @@ describe('signIn', () => {
 
   it('refuses what cannot work', async () => {
     const sessions = instance();
-    for (const none of [{}, null, undefined]) {
+    for (const none of [{}, null, undefined, 'ada', ['ada'], 7]) {
       await expect(signIn(sessions, none as Parameters<typeof signIn>[1])).rejects.toMatchObject({ code: 'CLUSTER_BAD_OPTION', message: expect.stringContaining('attributes') });
     }
     for (const other of [() => undefined, {}, undefined]) {
