@@ -217,9 +217,22 @@ describe('taking over', () => {
     expect(await cluster.stored(other)).toEqual({ n: 1 });
   });
 
-  it('does not happen to a holder that beats, whatever a wrong hint says', async () => {
-    const a = await cluster.add('a', {}, 'disconnected');
-    const b = await cluster.add('b', {}, 'disconnected');
+  it('from a disconnected one without a read lease takes 1.25 times what passes between two of its beats', async () => {
+    const [a, b] = [await cluster.add('a', { readLeaseMs: 0 }, 'disconnected'), await cluster.add('b', { readLeaseMs: 0 }, 'disconnected')];
+    const id = await cluster.session(a);
+    cluster.kill(a, 'a');
+    const updated = b.manager.update(id, increment);
+    let isDone = false;
+    void updated.then(() => { isDone = true; });
+    await cluster.clock.advance(10_000 / 3);
+    expect(isDone).toBe(false);
+    await cluster.within(1_100, updated);
+    expect(eventsOf(b, 'takeover')).toEqual([expect.objectContaining({ evidence: 'disconnected' })]);
+  });
+
+  it.each([200, 0])('does not happen to a holder that beats, whatever a wrong hint says, with a readLeaseMs of %d', async (readLeaseMs) => {
+    const a = await cluster.add('a', { readLeaseMs }, 'disconnected');
+    const b = await cluster.add('b', { readLeaseMs }, 'disconnected');
     const id = await cluster.session(a);
     b.table.answersSignals = (instance) => (instance === 'a' ? false : undefined);
     const keepsUsing = async () => {
@@ -244,6 +257,22 @@ describe('taking over', () => {
     expect(again.manager.health().incarnation).not.toBe(a.manager.health().incarnation);
     await cluster.within(400, b.manager.update(id, increment));
     expect(eventsOf(b, 'takeover')).toEqual([expect.objectContaining({ evidence: 'disconnected' })]);
+  });
+});
+
+describe('an instance with the address of another one', () => {
+  it('does not end the lease of that one by saying so, where beats are slow since nothing is heard', async () => {
+    const [a, b] = [await cluster.add('a', {}, 'unknown'), await cluster.add('b', {}, 'unknown')];
+    const id = await cluster.session(a);
+    const session = await found(a.manager.findSession(id));
+    await cluster.add('a', {}, 'unknown'); // hears what is meant for the first
+    const waiting = b.manager.update(id, increment);
+    await cluster.clock.advance(9_000);
+    expect(eventsOf(a, 'lapsed')).toEqual([]);
+    increment(session);
+    await cluster.within(100, a.manager.sendSession(session));
+    await cluster.within(6_000, waiting);
+    expect(await cluster.stored(id)).toEqual({ n: 2 });
   });
 });
 

@@ -37,6 +37,41 @@ describe('beats', () => {
     expect(beats(a)).toBeLessThanOrEqual(2);
   });
 
+  it('are no faster for a use where no signals are heard and nobody can be taken for disconnected: memory is not served', async () => {
+    const a = await cluster.add('a', { readLeaseMs: 300 }, 'unknown');
+    const id = await cluster.session(a);
+    a.table.answersSignals = () => true;
+    await cluster.clock.advance(5_000);
+    a.table.calls = [];
+    const useOften = async (times: number) => {
+      for (let count = 0; count < times; count += 1) {
+        await use(a, id);
+        await cluster.clock.advance(100);
+      }
+    };
+    await useOften(30);
+    expect(beats(a)).toBeLessThanOrEqual(1);
+    // Heard again, they are fast at once.
+    a.table.answersSignals = undefined;
+    await useOften(11);
+    a.table.calls = [];
+    await useOften(10);
+    expect(beats(a)).toBeGreaterThanOrEqual(9);
+  });
+
+  it('stay fast for a use where one that hears nothing may be taken for disconnected', async () => {
+    const a = await cluster.add('a', { readLeaseMs: 300 }, 'disconnected');
+    const id = await cluster.session(a);
+    a.table.answersSignals = () => true;
+    await cluster.clock.advance(5_000);
+    a.table.calls = [];
+    for (let count = 0; count < 10; count += 1) {
+      await use(a, id);
+      await cluster.clock.advance(100);
+    }
+    expect(beats(a)).toBeGreaterThanOrEqual(9);
+  });
+
   it('that fail are repeated, reported, and do not end anything by themselves', async () => {
     const a = await cluster.add('a');
     const id = await cluster.session(a);

@@ -48,7 +48,8 @@ export class ProcessBench {
     if (takeOverMs !== undefined) return takeOverMs;
     if (capabilities === undefined) throw new TypeError('takeOverMs: expected a number of ms, since the locks of a store written by hand are its own business; found none');
     if (capabilities.gone === 'unknown') return this.silentTakeOverMs;
-    return TAKE_OVER_SLACK_MS + (capabilities.gone === 'dead' ? 0 : ASK_AGAIN_MS + 1.25 * this.settings.readLeaseMs);
+    const { leaseMs, readLeaseMs } = this.settings;
+    return TAKE_OVER_SLACK_MS + (capabilities.gone === 'dead' ? 0 : ASK_AGAIN_MS + 1.25 * (readLeaseMs > 0 ? readLeaseMs : leaseMs / 3));
   }
 
   /** The same after its holder fell silent. */

@@ -187,7 +187,7 @@ export class Acquisition {
   async lapsed(incarnation: string, evidence: Evidence, untilMs = Infinity): Promise<boolean> {
     if (this.#ended.has(incarnation)) return true;
     const { engine } = this;
-    const quietMs = evidence === 'dead' ? 0 : evidence === 'disconnected' ? Math.ceil(engine.lease.readLeaseMs * 1.25) : engine.lease.leaseMs;
+    const quietMs = evidence === 'dead' ? 0 : evidence === 'disconnected' ? engine.lease.disconnectedMs : engine.lease.leaseMs;
     const look = this.#looks.get(incarnation);
     if (look !== undefined && look.quietMs <= quietMs && engine.now() < look.againMs) return false;
     const waitMs = await engine.calls.lapse(incarnation, quietMs, untilMs).catch(() => undefined);

@@ -22,6 +22,8 @@ interface Tried { readonly sentMs: number; readonly wallOffsetMs: number }
 /** Wall clocks count whole milliseconds. */
 const LEAST_JUMP_MS = 2;
 const HOT_MS = 1_000;
+/** So many in a lease, or in the window of one that is in use. */
+const BEATS = 3;
 const DEAF_AFTER_MS = 1_000;
 
 /**
@@ -61,7 +63,14 @@ export class Lease {
   get isMade(): boolean { return this.#n > 0; }
   get failing(): boolean { return this.#failing; }
   get leaseMs(): number { return this.settings.leaseMs; }
-  get readLeaseMs(): number { return this.settings.readLeaseMs; }
+
+  /**
+   * For how long an instance that the store takes for disconnected must have been quiet: longer than memory is served after a beat.
+   * Where beats do not follow uses it is longer than the time between two of them, since that may be wrong.
+   */
+  get disconnectedMs(): number {
+    return Math.ceil(1.25 * (this.#alwaysGainsByBeats ? this.settings.readLeaseMs : this.settings.leaseMs / BEATS));
+  }
 
   /** Whether the incarnation is or was one of this process. */
   owns(incarnation: string): boolean { return incarnation === this.#incarnation || this.#past.has(incarnation); }
@@ -113,8 +122,10 @@ export class Lease {
 
   heard(n: number): void {
     if (n !== this.#testN) return;
+    const wasDeaf = !this.hears();
     this.#testSentMs = undefined;
     this.#hears = true;
+    if (wasDeaf && this.#running && this.#beating === undefined) this.#schedule();
   }
 
   listening(up: boolean): void {
@@ -130,12 +141,17 @@ export class Lease {
     this.#ackedSentMs = -Infinity;
   }
 
+  /** Whether beats are to follow uses: for memory to be served, or since one that hears nothing may soon be taken for disconnected. */
+  get #gainsByBeats(): boolean { return this.#alwaysGainsByBeats || (this.settings.readLeaseMs > 0 && this.hears()); }
+
+  get #alwaysGainsByBeats(): boolean { return this.settings.readLeaseMs > 0 && this.calls.capabilities.gone !== 'unknown'; }
+
   #schedule(): void {
     this.#cancelBeat?.();
     if (!this.#running) return;
     const now = this.clock.monotonicMs();
-    const hot = this.settings.readLeaseMs > 0 && now - this.#usedMs < HOT_MS;
-    const everyMs = this.#deafSinceMs !== undefined ? 0 : hot ? this.settings.readLeaseMs / 3 : this.settings.leaseMs / 3;
+    const hot = this.#gainsByBeats && now - this.#usedMs < HOT_MS;
+    const everyMs = this.#deafSinceMs !== undefined ? 0 : (hot ? this.settings.readLeaseMs : this.settings.leaseMs) / BEATS;
     const afterMs = this.#failing ? this.settings.leaseMs / 20 : Math.max(0, this.#lastBeatSentMs + everyMs - now);
     this.#cancelBeat = this.clock.timer(() => { this.#beating ??= this.#beat(false).finally(() => { this.#beating = undefined; this.#schedule(); }); }, afterMs);
   }
