@@ -34,6 +34,14 @@ describe('memory is served', () => {
     expect(await look(a, id)).toBe('');
   });
 
+  it('again after a pause without requests, as soon as one has come', async () => {
+    const { a, id } = await holder();
+    await cluster.clock.advance(5_000);
+    expect(await look(a, id)).toBe('read');
+    await cluster.clock.advance(10);
+    expect(await look(a, id)).toBe('');
+  });
+
   it('no longer than from the first try of a beat: the repeated one may say only that the first arrived', async () => {
     const { a, id } = await holder();
     a.table.next('beat', answerLost);

@@ -54,8 +54,10 @@ export class Finding {
   contentNow(key: string): Content | undefined {
     const { engine } = this;
     const slot = engine.slots.get(key);
-    if (slot?.held === undefined || !engine.servesMemory(slot) || !this.lifetimes.isPlainlyAlive(slot.held)) return undefined;
+    if (slot?.held === undefined) return undefined;
+    // Also if the store must be asked this time: beats that follow make memory readable for the next.
     engine.lease.used();
+    if (!engine.servesMemory(slot) || !this.lifetimes.isPlainlyAlive(slot.held)) return undefined;
     engine.countMine();
     this.lifetimes.touchLater(slot.held, key);
     return slot.held.copy.attributes;
