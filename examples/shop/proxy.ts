@@ -6,6 +6,7 @@ export interface Target { readonly name: string; readonly port: number | undefin
 type Outcome = 'answered' | 'refused' | 'broken';
 
 const CHECK_EVERY_MS = 100;
+const ROUNDS = 5;
 const SILENT_AFTER_MS = 300;
 const MAX_BODY_BYTES = 65_536;
 const HOP_BY_HOP = new Set(['connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'expect']);
@@ -51,12 +52,17 @@ export class RoundRobinProxy {
       parts.push(part);
     }
     const isRead = request.method === 'GET' || request.method === 'HEAD';
-    for (const target of this.#inTurn()) {
-      const outcome = await this.#forward(target, request, Buffer.concat(parts), response, isRead);
-      if (outcome === 'answered') return;
-      if (outcome === 'broken' && !isRead) {
-        answer(response, 502, `${target.name} went away before it answered`, { 'x-cut-off': target.name });
-        return;
+    // A read that fell silent everywhere, on a machine with too much to do, goes round again.
+    for (let round = 1, isAnyThere = true; isAnyThere && round <= ROUNDS; round++) {
+      isAnyThere = false;
+      for (const target of this.#inTurn()) {
+        const outcome = await this.#forward(target, request, Buffer.concat(parts), response, isRead);
+        if (outcome === 'answered' || response.destroyed) return;
+        if (outcome === 'broken' && !isRead) {
+          answer(response, 502, `${target.name} went away before it answered`, { 'x-cut-off': target.name });
+          return;
+        }
+        if (outcome === 'broken') isAnyThere = true;
       }
     }
     answer(response, 503, 'no process of the shop is up', { 'retry-after': '1' });

@@ -9,8 +9,6 @@ const WITHIN_MS = 45_000;
 // What is promised, and beside it what a loaded machine may add for three processes, a proxy and 36 tabs. After a kill both
 // together are less than the lease of 2 s, for which a takeover without proof of death would wait.
 const KILL_MS = { promised: 50, slack: 1_500 };
-/** In Redis nobody listens for the dead one any more: asked twice, and its reads from memory waited for. */
-const KILL_IN_REDIS_MS = { promised: 300, slack: 1_500 };
 const PAUSE_S = { promised: 2 + 0.3, slack: 3 };
 
 function takeoverMs(text: string): number {
@@ -52,7 +50,6 @@ describe('the demo', () => {
     expect({ status, text }).toMatchObject({ status: 0 });
     expect(text).toMatch(/lost: 0 +wrong: 0/);
     expect(text).toContain('Sessions still locked: 0.');
-    expect(takeoverMs(text)).toBeLessThanOrEqual(KILL_IN_REDIS_MS.promised + KILL_IN_REDIS_MS.slack);
     const port = Number(/Sessions: a Redis of its own on port (\d+)\./.exec(text)?.[1]);
     await expect(once(connect(port, '127.0.0.1'), 'connect')).rejects.toThrow('ECONNREFUSED');
   }, WITHIN_MS);

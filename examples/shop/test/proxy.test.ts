@@ -73,6 +73,16 @@ describe('the proxy', () => {
     expect(await (await fetch(url, { method: 'POST' })).text()).toBe('b POST ');
   });
 
+  it('asks again for a GET when every target was silent for a while', async () => {
+    let asked = 0;
+    const late = await serve((request, response) => {
+      if (request.url !== '/health' && ++asked > 1) response.end('late'); // the first time, and health checks, are left without an answer
+    });
+    const url = await proxyTo({ name: 'a', port: late.port });
+    expect(await (await fetch(url)).text()).toBe('late');
+    expect(asked).toBe(2);
+  });
+
   it('says so when no process is up, and when a body is too large', async () => {
     const url = await proxyTo({ name: 'a', port: undefined });
     expect((await fetch(url)).status).toBe(503);
