@@ -56,17 +56,22 @@ function connectionLike(template: Redis | Cluster | string): Redis | Cluster {
   return template.duplicate([], { ...clusterSettings, redisOptions: settingsOver(template.options.redisOptions) });
 }
 
-/** Without the command, whose arguments are content of sessions. */
-const stripped = (error: unknown): Error => new Error(error instanceof Error ? error.message : String(error));
+interface Failure { readonly name?: string; readonly message?: string }
 
-/** What the server answered: a script whose first command was refused has changed nothing. */
-const isRefusal = (error: unknown): boolean => error instanceof Error && error.name === 'ReplyError';
+/** Errors of the system are of another realm in some test runners. */
+const asFailure = (error: unknown): Failure => (typeof error === 'object' && error !== null ? error : { message: String(error) });
 
-const isUnknownScript = (error: unknown): boolean => isRefusal(error) && String(error).includes('NOSCRIPT');
+/** Without the command that ioredis adds, whose arguments are content of sessions. */
+const stripped = (error: unknown): Error => new Error(asFailure(error).message);
+
+/** What the server answered. A script changes nothing before its first command that could be refused. */
+const isRefusal = (error: unknown): boolean => asFailure(error).name === 'ReplyError';
+
+const isUnknownScript = (error: unknown): boolean => isRefusal(error) && asFailure(error).message?.includes('NOSCRIPT') === true;
 
 function failure(error: unknown): Error {
-  const { message } = stripped(error);
-  return isRefusal(error) ? new ClusterError('CLUSTER_UNAVAILABLE', `Redis refused: ${message}; nothing was changed`) : new Error(message);
+  const plain = stripped(error);
+  return isRefusal(error) ? new ClusterError('CLUSTER_UNAVAILABLE', `Redis refused: ${plain.message}; nothing was changed`) : plain;
 }
 
 /** By ioredis: connections of its own, made like the client or by the URL that was given. */

@@ -119,12 +119,12 @@ export class RedisTable implements SessionTable {
 
   async signal(instanceId: string, message: Message): Promise<boolean> {
     const { connection, subscription, context, isSharded } = this.#started;
-    const isOwn = instanceId === context.instanceId;
-    if (isOwn) subscription.probe();
+    const own = instanceId === context.instanceId ? subscription.at : undefined;
+    if (own !== undefined) subscription.probe();
     const listeners = await connection.publish(this.#channel(context, instanceId), message, isSharded);
     // A cluster's servers count their own listeners only, unless the channel is of one of them.
     if (listeners > 0 || (this.options.isCluster && !isSharded)) return true;
-    if (isOwn) subscription.renew();
+    if (own !== undefined) subscription.leave(own);
     return false;
   }
 

@@ -163,5 +163,5 @@ return 0`);
 /** Names the server's timeline. Takes no key. */
 export const generation = script(`
 local replication = redis.call('INFO', 'replication')
-if not string.find(replication, 'role:master', 1, true) then return redis.error_reply('READONLY this server is a replica') end
-return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') .. '.' .. string.match(replication, 'master_replid:(%w+)')`);
+if string.find(replication, 'role:slave', 1, true) then return redis.error_reply('READONLY this server is a replica') end
+return (string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or '') .. '.' .. (string.match(replication, 'master_replid:(%w+)') or '')`);

@@ -2,59 +2,62 @@ import type { Redis } from 'ioredis';
 import { ClusterError } from '@cluster/core';
 import type { StoreCapabilities } from '@cluster/core/driver';
 
-interface Server {
-  readonly version: readonly [major: number, minor: number];
-  readonly text: string;
-  readonly field: (name: string) => string;
+/** What the driver goes by. */
+export interface Suitability {
+  readonly capabilities: StoreCapabilities;
+  /** Channels are of one server each, which alone knows who listens. */
+  readonly isSharded: boolean;
 }
 
-/** A server's own words about itself. */
-async function describe(server: Redis): Promise<Server> {
-  const text = await server.info();
-  const field = (name: string): string => new RegExp(`^${name}:(.*)$`, 'm').exec(text)?.[1]?.trim() ?? '';
-  const [major = 0, minor = 0] = field('redis_version').split('.').map(Number);
-  return { version: [major, minor], text: field('redis_version'), field };
+const fieldOf = (info: string, name: string): string => new RegExp(`^${name}:(.*)$`, 'm').exec(info)?.[1]?.trim() ?? '';
+
+const versionOf = (info: string): readonly [major: number, minor: number] => {
+  const [major = 0, minor = 0] = fieldOf(info, 'redis_version').split('.').map(Number);
+  return [major, minor];
+};
+
+/** Why a server that says this of itself cannot hold sessions. */
+export function faultOf(info: string, isCluster: boolean): string | undefined {
+  const [major, minor] = versionOf(info);
+  if (major < 6 || (major === 6 && minor < 2)) return `expected version 6.2 or later, found '${fieldOf(info, 'redis_version')}'`;
+  if (fieldOf(info, 'role') === 'slave') return 'expected a server that takes writes, found a replica; name the primary';
+  if (fieldOf(info, 'cluster_enabled') === '1' && !isCluster) return "it is part of a cluster; give a client of ioredis' class Cluster";
+  return undefined;
 }
 
-function refuse({ version: [major, minor], text, field }: Server, isCluster: boolean): void {
-  const refusal = (message: string) => new ClusterError('CLUSTER_UNAVAILABLE', `Redis cannot be used: ${message}`);
-  if (major < 6 || (major === 6 && minor < 2)) throw refusal(`expected version 6.2 or later, found ${text}`);
-  if (field('role') !== 'master') throw refusal(`expected a server that takes writes, found one in the role '${field('role')}'; name the primary`);
-  if (field('cluster_enabled') === '1' && !isCluster) throw refusal('it is part of a cluster; give a client of ioredis\' Cluster class');
-}
-
-function warn({ field }: Server): void {
-  const policy = field('maxmemory_policy');
-  if (policy === '' || policy === 'noeviction') return;
-  process.emitWarning(`Redis may drop sessions while they are used: maxmemory-policy is '${policy}', expected 'noeviction'`,
+function warn(info: string): void {
+  const policy = fieldOf(info, 'maxmemory_policy');
+  if (policy === 'noeviction' || policy === '' || fieldOf(info, 'maxmemory') === '0') return;
+  process.emitWarning(`Redis drops sessions that are in use when its memory is full: maxmemory-policy is '${policy}'; set it to 'noeviction'`,
     { type: 'ClusterWarning', code: 'CLUSTER_REDIS_EVICTION' });
 }
 
-/** Whether every answer is on the disk before it is given. Servers that do not tell count as those that do less. */
+/** Whether every answer is on the disk before it is given; a server that does not tell counts as one that does less. */
 async function syncsAlways(server: Redis): Promise<boolean> {
-  const found = await server.config('GET', '*appendfsync*').catch(() => []);
-  // Pairs of a name and its value.
-  const settings = new Map(Array.from({ length: (found as string[]).length / 2 }, (_, n) => (found as string[]).slice(2 * n, 2 * n + 2) as [string, string]));
-  return settings.get('appendfsync') === 'always' && settings.get('no-appendfsync-on-rewrite') === 'no';
+  const pairs: unknown = await server.config('GET', '*appendfsync*').catch(() => []);
+  if (!Array.isArray(pairs)) return false;
+  const valueOf = (name: string): unknown => pairs[pairs.indexOf(name) + 1];
+  return valueOf('appendfsync') === 'always' && valueOf('no-appendfsync-on-rewrite') === 'no';
 }
+
+/** With a replica somewhere, the server that answers next may know less. */
+const isAlone = ({ options }: Redis, info: string): boolean => options.sentinels?.length === undefined && fieldOf(info, 'connected_slaves') === '0';
 
 /**
  * What the servers are good for.
- * @throws ClusterError CLUSTER_UNAVAILABLE if one cannot hold sessions
+ * @throws ClusterError CLUSTER_UNAVAILABLE if one of them cannot hold sessions
  */
-export async function inspectServers(connections: readonly Redis[], isCluster: boolean): Promise<{ capabilities: StoreCapabilities; isSharded: boolean }> {
-  const servers = await Promise.all(connections.map(describe));
-  for (const server of servers) refuse(server, isCluster);
-  for (const server of servers.slice(0, 1)) warn(server);
-  const isSharded = isCluster && servers.every(({ version: [major] }) => major >= 7);
-  const [connection, server] = [connections[0], servers[0]];
-  // With a replica somewhere, the server that answers next may know less.
-  const isAlone = !isCluster && server?.field('connected_slaves') === '0' && server.field('aof_enabled') === '1';
-  const keepsAll = isAlone && connection !== undefined && connection.options.sentinels?.length === undefined && await syncsAlways(connection);
-  return {
-    capabilities: {
-      delta: true, gone: isCluster && !isSharded ? 'unknown' : 'disconnected', rollback: !keepsAll, durability: keepsAll ? 'power' : 'process',
-    },
-    isSharded,
-  };
+export async function inspectServers(servers: readonly Redis[], isCluster: boolean): Promise<Suitability> {
+  const infos = await Promise.all(servers.map((server) => server.info()));
+  for (const info of infos) {
+    const fault = faultOf(info, isCluster);
+    if (fault !== undefined) throw new ClusterError('CLUSTER_UNAVAILABLE', `this Redis cannot hold sessions: ${fault}`);
+    warn(info);
+  }
+  const isSharded = isCluster && infos.every((info) => versionOf(info)[0] >= 7);
+  const [server, info] = [servers[0], infos[0]];
+  const keepsAll = !isCluster && server !== undefined && info !== undefined && fieldOf(info, 'aof_enabled') === '1' && isAlone(server, info)
+    && await syncsAlways(server);
+  const gone = isCluster && !isSharded ? 'unknown' : 'disconnected';
+  return { capabilities: { delta: true, gone, rollback: !keepsAll, durability: keepsAll ? 'power' : 'process' }, isSharded };
 }

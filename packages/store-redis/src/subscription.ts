@@ -15,17 +15,23 @@ interface Hearing {
 export class Subscription {
   readonly #ending = new AbortController();
   #server: Redis | undefined;
+  #connecting: Redis | undefined;
 
   constructor(private readonly connection: Connection, private readonly hearing: Hearing) {}
+
+  /** The server at which the channel is listened to now. */
+  get at(): Redis | undefined { return this.#server; }
 
   /** Resolves when the channel is first listened to; rejects if that fails. */
   async open(): Promise<void> {
     this.#follow(await this.#listen());
   }
 
-  /** Finds the server anew: nobody listens at the one to which messages go. */
-  renew(): void {
-    this.#leave();
+  /** No signals go to this server: finds another one, unless it has done so already. */
+  leave(server: Redis): void {
+    if (this.#server !== server) return;
+    this.#server = undefined;
+    server.disconnect();
   }
 
   /** A connection that is dead without a word ends by it. */
@@ -35,12 +41,8 @@ export class Subscription {
 
   close(): void {
     this.#ending.abort();
-    this.#leave();
-  }
-
-  #leave(): void {
-    this.#server?.disconnect();
-    this.#server = undefined;
+    this.#connecting?.disconnect();
+    if (this.#server !== undefined) this.leave(this.#server);
   }
 
   /** Resolves to a server at which the channel is listened to. */
@@ -48,7 +50,7 @@ export class Subscription {
     let failure: unknown = new Error('no server takes writes');
     for (const server of this.connection.subscribers()) {
       if (this.#ending.signal.aborted) break;
-      this.#server = server;
+      this.#connecting = server;
       try {
         await this.#subscribe(server);
         return server;
@@ -71,11 +73,14 @@ export class Subscription {
     });
     await server.connect();
     await (isSharded ? server.ssubscribe(channel) : server.subscribe(channel));
+    this.#server = server;
     this.hearing.listening(true);
   }
 
   #follow(server: Redis): void {
     server.once('end', () => {
+      if (this.#server === server) this.#server = undefined;
+      if (this.#ending.signal.aborted) return;
       this.hearing.listening(false);
       void this.#again();
     });

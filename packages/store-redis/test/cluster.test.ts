@@ -1,0 +1,78 @@
+import { afterAll, describe, expect, it } from '@jest/globals';
+import { testDriver, testProcesses } from '@cluster/conformance';
+import { RedisCluster } from '../../../scripts/services/redis-cluster.js';
+import type { RedisServer } from '../../../scripts/services/redis.js';
+import { Ear } from './ear.js';
+import { faultsOnly, program, tableOver, tableOverCluster } from './table-over.js';
+
+const cluster = await RedisCluster.start({ aof: true });
+const [node] = cluster.nodes;
+if (node === undefined) throw new Error('a cluster has nodes');
+
+afterAll(() => cluster.stop());
+
+const addresses = cluster.nodes.map(({ host, port }) => ({ host, port }));
+const texts = (reply: unknown): string[] => (Array.isArray(reply) ? reply.map(String) : []);
+
+/** Moves some of the slots in use: of sessions and leases, and of the channels by which instances hear each other. */
+async function migrateAway(server: RedisServer): Promise<void> {
+  const names = [...texts(await server.send('KEYS', '*')).slice(0, 20), ...texts(await server.send('PUBSUB', 'SHARDCHANNELS'))];
+  const slots = new Set(await Promise.all(names.map((name) => cluster.slotOf(name))));
+  for (const slot of slots) {
+    const migration = await cluster.migrate(slot);
+    while (await migration.moveKeys(1) > 0);
+    await migration.finish();
+  }
+}
+
+describe('over Redis Cluster', () => {
+  testDriver({ describe, it }, { open: () => tableOverCluster(addresses) });
+
+  testProcesses(faultsOnly({ describe, it }), {
+    ...program, config: { nodes: addresses },
+    faults: [
+      {
+        title: 'slots move to other nodes, and the channels in them',
+        begin: async () => { for (const each of cluster.nodes) await migrateAway(each); },
+        end: () => undefined,
+      },
+      {
+        title: 'a node is killed and started again',
+        begin: () => node.kill(),
+        end: async () => {
+          await node.restart();
+          await cluster.ready();
+        },
+      },
+    ],
+  });
+
+  it('an instance hears again after the slot of its channel has moved, and is told that it was deaf', async () => {
+    const [table, ear] = [tableOverCluster(addresses), new Ear('web-1')];
+    await table.start(ear.context);
+    const migration = await cluster.migrate(await cluster.slotOf('cluster:0:shop.i.web-1'));
+    await migration.finish();
+    await ear.hears(table, 'after the move');
+    expect(ear.heard).toEqual([true, false, true]);
+    await table.stop();
+  });
+
+  it('the generation changes when a node is another one', async () => {
+    const [table, ear] = [tableOverCluster(addresses), new Ear('web-1')];
+    await table.start(ear.context);
+    const before = await table.beat('web-1.0', 0, 10_000);
+    expect(await table.beat('web-1.0', 1, 10_000)).toEqual(before);
+    await node.restart();
+    await cluster.ready();
+    let after: unknown;
+    while (after === undefined) after = await table.beat('web-1.0', 2, 10_000).catch(() => undefined);
+    expect(after).not.toEqual(before);
+    await table.stop();
+  });
+
+  it('a single server of it is refused', async () => {
+    await expect(tableOver(node.url).start(new Ear('web-1').context)).rejects.toMatchObject({
+      code: 'CLUSTER_UNAVAILABLE', message: "this Redis cannot hold sessions: it is part of a cluster; give a client of ioredis' class Cluster",
+    });
+  });
+});
