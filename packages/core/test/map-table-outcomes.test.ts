@@ -302,6 +302,16 @@ describe('the table', () => {
     expect(received.slice(8)).toEqual(['later']);
   });
 
+  it('asks a map that has been stopped neither about leases nor for mail', async () => {
+    await table.start(context('a'));
+    await table.beat('a.1', 0, 1_000);
+    await table.stop();
+    map.get = () => { throw new Error('closed'); };
+    map.compareAndSet = () => { throw new Error('closed'); };
+    const calls: (() => Promise<unknown>)[] = [() => table.lapse('b.1', 0), () => table.signal('b', 'word'), () => table.beat('a.1', 1, 1_000)];
+    for (const call of calls) await expect(call()).rejects.toMatchObject({ code: 'CLUSTER_UNAVAILABLE' });
+  });
+
   it('leaves no word for itself, and says nothing where the map fails', async () => {
     const received: string[] = [];
     await table.start({ ...context('a'), receive: (message) => received.push(message) });

@@ -51,6 +51,7 @@ export class MapTable implements SessionTable {
   }
 
   async stop(): Promise<void> {
+    this.#context = undefined; // a map that is closed is not asked about leases, nor for mail
     this.#seen.clear();
     this.#leases.clear();
     await this.map.stop?.();
@@ -201,7 +202,7 @@ export class MapTable implements SessionTable {
   }
 
   get #started(): DriverContext {
-    if (this.#context === undefined) throw new ClusterError('CLUSTER_UNAVAILABLE', 'the table has not been started');
+    if (this.#context === undefined) throw new ClusterError('CLUSTER_UNAVAILABLE', 'the table is not started, or has been stopped');
     return this.#context;
   }
 
