@@ -109,7 +109,7 @@ export class MapTable implements SessionTable {
     const now = this.clock.monotonicMs();
     // Beats come faster while sessions are used; word is not that urgent.
     this.#collectedMs ??= now;
-    if (this.#mailbox !== undefined && now >= this.#collectedMs + leaseMs / 4) {
+    if (this.#mailbox !== undefined && this.#context !== undefined && now >= this.#collectedMs + leaseMs / 4) {
       this.#collectedMs = now;
       void this.#collect(this.#mailbox);
     }
