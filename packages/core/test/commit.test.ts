@@ -176,6 +176,32 @@ describe('a store that rolled back', () => {
     expect(await cluster.stored(id)).toEqual({ n: 0, kept: 'yes' });
   });
 
+  it('gets back what it lost before another instance gets the session, also if no beat has shown the rollback yet', async () => {
+    await begin();
+    const b = await cluster.add('b');
+    a.table.always('beat', callLost);
+    await cluster.clock.advance(3_400);
+    const before = cluster.space.save();
+    await cluster.within(500, a.manager.update(id, (session) => { session.set('kept', 'yes'); }));
+    cluster.space.rollBack(before);
+    await cluster.within(500, b.manager.update(id, increment));
+    expect(eventsOf(a, 'generation')).toEqual([]);
+    expect(await cluster.stored(id)).toEqual({ n: 1, kept: 'yes' });
+  });
+
+  it('gets back what it lost before an idle session is given back while beats fail', async () => {
+    await begin();
+    a.table.always('beat', callLost);
+    await cluster.clock.advance(3_400);
+    const before = cluster.space.save();
+    await cluster.within(500, a.manager.update(id, (session) => { session.set('kept', 'yes'); }));
+    cluster.space.rollBack(before);
+    await cluster.within(500, a.manager.drain());
+    expect(eventsOf(a, 'generation')).toEqual([]);
+    expect(await cluster.holder(id)).toBe(undefined);
+    expect(await cluster.stored(id)).toEqual({ n: 0, kept: 'yes' });
+  });
+
   it('behind a lost commit has the change written whole', async () => {
     await begin();
     const before = cluster.space.save();

@@ -146,6 +146,9 @@ export class Engine {
     return !held.suspect && this.now() - held.touchedMs < held.lifetimeMs && (this.isPlain || this.lease.readable());
   }
 
+  /** Whether the store may have lost what is held without that having shown. */
+  get isUnsure(): boolean { return !this.isPlain && this.lease.mayHaveRolledBack; }
+
   /** A record's lifetime, which its own idle time-out bounds. A hand-written store counts idle time from the last send: only it knows of touches. */
   lifetimeOf(lifetimeMs: number, ownMs: OwnIdleTimeout): number { return this.isPlain ? lifetimeMs : lifetimeByOwn(lifetimeMs, ownMs); }
 
@@ -229,7 +232,8 @@ export class Engine {
     const stays = goesOn || isWantedHere || this.keeps(held.fromPeer);
     const then: Then = remote?.claim ?? (stays ? 'keep' : 'release');
     if (changed === undefined && then === 'keep') return DONE;
-    if (held.suspect) return this.#sendSuspect(slot, held, changed, lifetimeMs, then, remote, deadlineMs);
+    // A lock that is given away without a change names no content by which the store would show that it lost some.
+    if (held.suspect || (changed === undefined && this.isUnsure)) return this.#sendSuspect(slot, held, changed, lifetimeMs, then, remote, deadlineMs);
     return this.#publish(slot, held, changed, lifetimeMs, then, remote, deadlineMs);
   }
 

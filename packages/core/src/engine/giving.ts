@@ -39,7 +39,7 @@ export class Giving {
     if (held === undefined || slot.busy) return;
     engine.occupy(slot, undefined, 'nobody');
     // What the store lost in a rollback is written back first.
-    const isMine = !held.suspect || await commit.regrant(slot, held, AS_IT_IS_MS, engine.now() + engine.settings.storeTimeoutMs).catch(() => false);
+    const isMine = !(held.suspect || engine.isUnsure) || await commit.regrant(slot, held, AS_IT_IS_MS, engine.now() + engine.settings.storeTimeoutMs).catch(() => false);
     if (isMine) await commit.publish(slot, held, undefined, AS_IT_IS_MS, 'release', engine.now());
     engine.leave(slot);
   }

@@ -62,6 +62,8 @@ export class Lease {
   /** Whether the present incarnation's lease was acknowledged: nothing is to be held under it before, since absent counts as ended. */
   get isMade(): boolean { return this.#n > 0; }
   get failing(): boolean { return this.#failing; }
+  /** Whether the store may have rolled back since the beat that was acknowledged last: it was out of reach, or is. */
+  get mayHaveRolledBack(): boolean { return this.calls.capabilities.rollback && (this.#failing || this.#deafSinceMs !== undefined); }
   get leaseMs(): number { return this.settings.leaseMs; }
 
   /**
