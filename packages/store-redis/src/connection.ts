@@ -69,9 +69,12 @@ const isRefusal = (error: unknown): boolean => asFailure(error).name === 'ReplyE
 
 const isUnknownScript = (error: unknown): boolean => isRefusal(error) && asFailure(error).message?.includes('NOSCRIPT') === true;
 
+const LOST = /^(Reached the max retries|Connection is closed)/;
+
 function failure(error: unknown): Error {
-  const plain = stripped(error);
-  return isRefusal(error) ? new ClusterError('CLUSTER_UNAVAILABLE', `Redis refused: ${plain.message}; nothing was changed`) : plain;
+  const { message } = stripped(error);
+  if (isRefusal(error)) return new ClusterError('CLUSTER_UNAVAILABLE', `Redis refused: ${message}; nothing was changed`);
+  return new Error(LOST.test(message) ? 'the connection to Redis was lost before it answered' : message);
 }
 
 /** By ioredis: connections of its own, made like the client or by the URL that was given. */

@@ -44,15 +44,15 @@ function attributesOf(content: readonly Buffer[]): Map<string, Encoded> {
   return attributes;
 }
 
-/** Reads what the scripts give of a record. `session`: what errors call it. */
-export function readRecord(session: string, found: unknown): SessionRecord {
+/** Reads what the scripts give of a record. */
+export function readRecord(key: string, found: unknown): SessionRecord {
   // Made by the scripts of this version.
   const [ageMs, leftMs, fields, content] = found as Found;
   const text: Record<string, string> = {};
   RECORD_FIELDS.forEach((name, n) => { text[name] = fields[n]?.toString() ?? ''; });
   const { format = '', grant = '', version, holder = '', lock = '', last, lifetime } = text;
   if (format !== String(FORMAT)) {
-    throw new ClusterError('CLUSTER_FOREIGN_VERSION', `${session}: expected a record of format ${FORMAT}, found '${format}'`);
+    throw new ClusterError('CLUSTER_FOREIGN_VERSION', `session ${key.slice(-64, -52)}: expected a record of format ${FORMAT}, found '${format}'`);
   }
   const lifetimeMs = Number(lifetime);
   return {

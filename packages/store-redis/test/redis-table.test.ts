@@ -1,0 +1,111 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import type { Write } from '@cluster/core/driver';
+import { RedisServer } from '../../../scripts/services/redis.js';
+import type { RedisTable } from '../src/redis-table.js';
+import { Ear } from './ear.js';
+import { tableOver } from './table-over.js';
+
+const key = `shop.s.${'0a'.repeat(32)}`;
+const claim = { incarnation: 'web-1.0123456789abcdef', grant: 'a'.repeat(32) };
+const sets = (name: string, value: string): Write => ({ change: { set: new Map([[name, value]]), remove: [], whole: false }, lifetimeMs: 60_000 });
+
+let server: RedisServer;
+let table: RedisTable;
+beforeEach(async () => {
+  server = await RedisServer.start();
+  table = tableOver(server.url);
+  await table.start(new Ear('web-1').context);
+  await table.create(key, claim, sets('user', '"Anna"'), 'keep');
+});
+afterEach(async () => {
+  await table.stop();
+  await server.stop();
+});
+
+const commit = () => table.commit(key, claim.grant, { grant: claim.grant, version: 1 }, sets('card', '"4000 0000"'), 'keep');
+
+describe('a server that is full', () => {
+  beforeEach(() => server.config('maxmemory', '1'));
+
+  it('refuses content, and changes nothing', async () => {
+    const refusal = { code: 'CLUSTER_UNAVAILABLE', message: expect.stringMatching(/^Redis refused: OOM command not allowed .*; nothing was changed$/) };
+    await expect(commit()).rejects.toMatchObject(refusal);
+    await expect(table.create(`${key}0`, claim, sets('user', '"Bert"'), 'keep')).rejects.toMatchObject(refusal);
+    expect(await table.read(key)).toMatchObject({ stamp: { version: 1 }, attributes: new Map([['user', '"Anna"']]) });
+    expect(await table.read(`${key}0`)).toEqual({ kind: 'absent' });
+  });
+
+  it('goes on with what adds nothing: locks, reads, touches, beats and removals', async () => {
+    expect(await table.commit(key, claim.grant, undefined, { change: undefined, lifetimeMs: 0 }, 'release')).toMatchObject({ kind: 'done' });
+    expect(await table.acquire(key, claim)).toMatchObject({ kind: 'granted' });
+    expect(await table.touch(new Map([[key, 90_000]]))).toEqual(new Set());
+    expect(await table.beat(claim.incarnation, 0, 10_000)).toHaveProperty('generation');
+    expect(await table.remove(key, undefined, undefined, 'removed', 60_000)).toEqual({ kind: 'removed', holder: claim });
+    expect(await table.read(key)).toEqual({ kind: 'absent', gone: 'removed' });
+  });
+});
+
+describe('a server that has become a replica', () => {
+  it('answers nothing, neither what it has nor that it has nothing', async () => {
+    await server.send('REPLICAOF', '127.0.0.1', '1');
+    const absent = `${key}0`;
+    const calls = [
+      () => table.read(key), () => table.read(absent), () => table.acquire(key, claim), () => table.acquire(absent, claim), commit,
+      () => table.create(key, claim, sets('user', '"Bert"'), 'keep'), () => table.remove(absent, undefined, undefined, 'removed', 1_000),
+      () => table.commit(absent, claim.grant, undefined, { change: undefined, lifetimeMs: 0 }, 'release'),
+      () => table.touch(new Map([[absent, 1_000]])), () => table.beat(claim.incarnation, 0, 10_000), () => table.lapse(claim.incarnation, 0),
+    ];
+    for (const call of calls) {
+      // The store connects anew after each, since the name of the server may lead to another one by now.
+      let error: unknown;
+      do error = await call().catch((caught: unknown) => caught); while (String(error).includes('the connection to Redis was lost'));
+      expect(error).toMatchObject({ code: 'CLUSTER_UNAVAILABLE', message: expect.stringContaining('READONLY') });
+    }
+  });
+
+  it('has another generation when it takes writes again', async () => {
+    const before = await table.beat(claim.incarnation, 0, 10_000);
+    await server.send('REPLICAOF', '127.0.0.1', '1');
+    await server.send('REPLICAOF', 'NO', 'ONE');
+    const after = await table.beat(claim.incarnation, 1, 10_000);
+    expect(after).toHaveProperty('generation');
+    expect(after).not.toEqual(before);
+  });
+});
+
+describe('a script', () => {
+  it('that the server has forgotten is sent again', async () => {
+    await commit();
+    await server.send('SCRIPT', 'FLUSH');
+    expect(await commit()).toEqual({ kind: 'done', version: 2 });
+  });
+});
+
+describe('an error', () => {
+  it('shows no content of a session, nor does its cause', async () => {
+    await server.send('DEL', `cluster:${key}`);
+    await server.send('SET', `cluster:${key}`, 'not a session');
+    const error: unknown = await commit().catch((caught: unknown) => caught);
+    expect(error).toMatchObject({ code: 'CLUSTER_UNAVAILABLE', message: expect.stringContaining('WRONGTYPE') });
+    expect(JSON.stringify(error, Object.getOwnPropertyNames(error))).not.toContain('4000 0000');
+  });
+
+  it('says whose layout it cannot read', async () => {
+    await server.send('HSET', `cluster:${key}`, 'format', '9');
+    await expect(table.read(key)).rejects.toMatchObject({ code: 'CLUSTER_FOREIGN_VERSION', message: "session 0a0a0a0a0a0a: expected a record of format 1, found '9'" });
+  });
+});
+
+describe('a change', () => {
+  it('that sets and removes one name sets it', async () => {
+    const change = { set: new Map([['user', '"Bert"']]), remove: ['user'], whole: false };
+    await table.commit(key, claim.grant, { grant: claim.grant, version: 1 }, { change, lifetimeMs: 0 }, 'keep');
+    expect(await table.read(key)).toMatchObject({ attributes: new Map([['user', '"Bert"']]) });
+  });
+
+  it('of more attributes than Lua takes at once is made whole', async () => {
+    const set = new Map(Array.from({ length: 10_000 }, (_, n) => [`n${n}`, String(n)]));
+    await table.commit(key, claim.grant, { grant: claim.grant, version: 1 }, { change: { set, remove: [], whole: true }, lifetimeMs: 0 }, 'keep');
+    expect(await table.read(key)).toMatchObject({ attributes: set });
+  });
+});
