@@ -30,9 +30,11 @@ const SILENCE_MS = 2_000;
  * Whatever the client is set to: nothing is sent twice, what is unanswered when a connection ends is rejected then, and a server
  * that is back is found at once.
  */
-const settingsOver = (given: Pick<RedisOptions, 'connectTimeout' | 'socketTimeout'> = {}) => ({
+const settingsOver = (given: Pick<RedisOptions, 'connectTimeout' | 'socketTimeout' | 'sentinelCommandTimeout'> = {}) => ({
   lazyConnect: true, autoResubscribe: false, autoResendUnfulfilledCommands: false, enableOfflineQueue: true, maxRetriesPerRequest: 0,
-  retryStrategy: () => RECONNECT_MS, enableReadyCheck: true, maxLoadingRetryTime: RECONNECT_MS, disconnectTimeout: RECONNECT_MS, failoverDetector: true,
+  retryStrategy: () => RECONNECT_MS, enableReadyCheck: true, maxLoadingRetryTime: RECONNECT_MS, disconnectTimeout: RECONNECT_MS,
+  // It cuts connections that lead to the new primary already, and those that are being made for good.
+  failoverDetector: false, sentinelCommandTimeout: given.sentinelCommandTimeout ?? SILENCE_MS,
   // A primary that has become a replica: its name may lead to another one by now.
   reconnectOnError: (error: Error) => error.message.includes('READONLY'),
   connectTimeout: Math.min(given.connectTimeout ?? SILENCE_MS, SILENCE_MS), socketTimeout: given.socketTimeout ?? SILENCE_MS,
@@ -81,10 +83,13 @@ function failure(error: unknown): Error {
 export class IoredisConnection implements Connection {
   readonly #client: Redis | Cluster;
   #lastError: Error | undefined;
+  #isOpen = false;
 
   constructor(template: Redis | Cluster | string) {
     this.#client = connectionLike(template);
     this.#client.on('error', (error: Error) => { this.#lastError = stripped(error); });
+    // ioredis gives up where no Sentinel can be asked, or a connection is cut while it is made.
+    this.#client.on('end', () => { setTimeout(() => { this.#again(); }, RECONNECT_MS).unref(); });
   }
 
   async open(): Promise<void> {
@@ -92,6 +97,7 @@ export class IoredisConnection implements Connection {
     const late = new Promise<never>((_, reject) => { timer = setTimeout(() => { reject(new Error(`no answer within ${START_MS} ms`)); }, START_MS); });
     try {
       await Promise.race([this.#client.connect(), late]);
+      this.#isOpen = true;
     } catch (error) {
       this.close();
       const cause = this.#lastError ?? stripped(error);
@@ -102,7 +108,12 @@ export class IoredisConnection implements Connection {
   }
 
   close(): void {
+    this.#isOpen = false;
     this.#client.disconnect();
+  }
+
+  #again(): void {
+    if (this.#isOpen) this.#client.connect().catch(() => undefined);
   }
 
   run(script: Script, key: string, args: readonly Argument[]): Promise<unknown> {

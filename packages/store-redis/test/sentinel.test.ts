@@ -1,9 +1,13 @@
 import { afterAll, describe, expect, it } from '@jest/globals';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { DistributedManager } from '@cluster/core';
 import { testProcesses } from '@cluster/conformance';
 import { RedisSentinel } from '../../../scripts/services/redis-sentinel.js';
+import { IoredisConnection } from '../src/connection.js';
 import { RedisStore } from '../src/index.js';
+import { RedisTable } from '../src/redis-table.js';
+import { Ear } from './ear.js';
 import { faultsOnly, program } from './table-over.js';
 
 const redis = await RedisSentinel.start();
@@ -11,6 +15,22 @@ const redis = await RedisSentinel.start();
 afterAll(() => redis.stop());
 
 describe('behind Sentinel', () => {
+  it('a connection that was lost while no Sentinel could be asked is made when one can be, whatever ioredis gives up', async () => {
+    const client = new Redis({ sentinels: [...redis.sentinels], name: redis.name, lazyConnect: true, sentinelRetryStrategy: () => null });
+    const table = new RedisTable({ connect: () => new IoredisConnection(client), isCluster: false, prefix: 'cluster:', database: 0 });
+    const ear = new Ear('web-1');
+    await table.start(ear.context);
+    await redis.sentinel.kill();
+    await (await redis.servers[0].info('role') === 'master' ? redis.servers[0] : redis.servers[1]).send('CLIENT', 'KILL', 'TYPE', 'normal');
+    await expect(table.read('shop.s.absent')).rejects.toThrow();
+    await sleep(300); // several attempts
+    await redis.sentinel.restart();
+    await ear.hears(table, 'again');
+    expect(await table.read('shop.s.absent')).toEqual({ kind: 'absent' });
+    await table.stop();
+    await redis.heal();
+  });
+
   testProcesses(faultsOnly({ describe, it }), {
     ...program, config: { sentinels: [...redis.sentinels], name: redis.name },
     faults: [
