@@ -140,20 +140,32 @@ redis.call('HSET', key, 'lifetime', lifetime)
 redis.call('PEXPIRE', key, lifetime)
 return 1`);
 
+/** Names this server, from its start on. */
+const server = `
+local server = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or ''`;
+
 /** beat, leaseMs; 0: lapsed */
-export const beat = slight(`
+export const beat = slight(server, `
 local last, ended = unpack(redis.call('HMGET', key, 'beat', 'ended'))
 local n = tonumber(ARGV[1])
 if ended or not last and n > 0 then return 0 end
 if last and tonumber(last) > n then return 1 end
-redis.call('HSET', key, 'beat', ARGV[1], 'at', now() + 1, 'lease', ARGV[2])
+redis.call('HSET', key, 'beat', ARGV[1], 'at', now() + 1, 'lease', ARGV[2], 'server', server)
 redis.call('PEXPIRE', key, 3 * ARGV[2])
 return 1`);
 
-/** quietMs; the ms to wait */
-export const lapse = slight(`
-local at, lease, ended = unpack(redis.call('HMGET', key, 'at', 'lease', 'ended'))
+/**
+ * quietMs; the ms to wait. Who last beat at another server, of which this one took the place, has not been quiet yet: it could not
+ * beat meanwhile, and may have what this server lost. It gets the time to find this one, in which it repeats its beat.
+ */
+export const lapse = slight(server, `
+local at, lease, ended, beatAt = unpack(redis.call('HMGET', key, 'at', 'lease', 'ended', 'server'))
 if ended or not at then return 0 end
+if beatAt ~= server and ARGV[1] ~= '0' then
+  at = now() + math.ceil(lease / 10)
+  redis.call('HSET', key, 'at', at, 'server', server)
+  redis.call('PEXPIRE', key, 3 * lease)
+end
 local wait = ARGV[1] - (now() - at)
 if wait > 0 and ARGV[1] ~= '0' then return wait end
 redis.call('HSET', key, 'ended', 1)
