@@ -1,6 +1,7 @@
 // Gets what a command needs and is not there yet. Runs before node_modules exists, so it uses Node alone.
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -42,7 +43,7 @@ export function ensurePackages({ mayInstall = true } = {}) {
   run('npm', ['ci', '--no-fund', '--no-audit', '--loglevel=error']);
 }
 
-const isOnPath = (name) => (process.env.PATH ?? '').split(delimiter).some((folder) => {
+const isOnPath = (name, path = process.env.PATH ?? '') => path.split(delimiter).some((folder) => {
   try {
     accessSync(join(folder, name), constants.X_OK);
     return true;
@@ -105,4 +106,28 @@ export function ensureRedis({ mayInstall = true } = {}) {
     throw new Error(`redis-server: expected version ${OLDEST_REDIS.join('.')} or newer, found ${version}. Put a newer one first on the PATH`);
   }
   return version;
+}
+
+const NATS_MODULE = 'github.com/nats-io/nats-server/v2';
+const NATS_VERSION = '2.15.2';
+const natsFolder = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'cluster-services', `nats-server-${NATS_VERSION}`);
+/** Where the current NATS server is once it was built; outside of the checkout, so that it is built once per machine and user. */
+export const builtNats = join(natsFolder, 'nats-server');
+
+/** Installs Debian's nats-server unless there is one, and builds the current one where Go is. Starts nothing. Resolves to their versions. */
+export function ensureNats({ mayInstall = true } = {}) {
+  const isThere = () => isOnPath('nats-server', `${process.env.PATH ?? ''}${delimiter}/usr/sbin`);
+  if (!isThere()) withoutStarting(() => installDebian('nats-server', 'To start a NATS server takes nats-server on the PATH or in /usr/sbin', mayInstall));
+  if (!existsSync(builtNats) && isOnPath('go') && mayInstall) {
+    console.log(`building nats-server ${NATS_VERSION} (go install), about a minute`);
+    mkdirSync(natsFolder, { recursive: true });
+    run('go', ['install', `${NATS_MODULE}@v${NATS_VERSION}`], { GOBIN: natsFolder, GOFLAGS: '' });
+  }
+  const path = [process.env.PATH, '/usr/sbin'].join(delimiter);
+  return ['nats-server', ...existsSync(builtNats) ? [builtNats] : []].map((command) => {
+    const { stdout, error } = spawnSync(command, ['--version'], { encoding: 'utf8', env: { ...process.env, PATH: path } });
+    const version = /\bv([\d.]+)/.exec(stdout ?? '')?.[1];
+    if (version === undefined) throw new Error(`${command} --version: expected a version, found ${error?.message ?? JSON.stringify(stdout)}`);
+    return version;
+  });
 }

@@ -1,27 +1,31 @@
-// npm run services -- ensure [--no-install] | up redis [--aof | --sentinel | --cluster] | down: the servers that the tests talk to.
-import { ensurePackages, ensureRedis } from './install.mjs';
+// npm run services -- ensure [--no-install] | up redis [--aof | --sentinel | --cluster] | up nats [--cluster] | down: the servers that the tests talk to.
+import { ensureNats, ensurePackages, ensureRedis } from './install.mjs';
 
 const USAGE = `usage: npm run services -- <command>
   ensure [--no-install]                          what the tests need is installed (Debian, as root) and not too old
   up redis [--aof | --sentinel | --cluster]      starts it on free ports of 127.0.0.1 until Ctrl-C or down; nothing is left behind
+  up nats [--cluster]                            the same: one server, or three that replicate
   down                                           ends what every up in this checkout has started`;
 
 async function main([command, ...rest]) {
   const options = new Set(rest);
   const isAmong = (...known) => rest.every((each) => known.includes(each));
   if (command === 'ensure' && isAmong('--no-install')) {
-    console.log(`redis-server ${ensureRedis({ mayInstall: !options.has('--no-install') })}`);
+    const mayInstall = !options.has('--no-install');
+    console.log(`redis-server ${ensureRedis({ mayInstall })}`);
+    console.log(`nats-server ${ensureNats({ mayInstall }).join(' and ')}`);
     return;
   }
-  const kinds = ['--aof', '--sentinel', '--cluster'].filter((kind) => options.has(kind));
-  const isUp = command === 'up' && rest[0] === 'redis' && isAmong('redis', ...kinds) && kinds.length <= 1;
+  const server = rest[0];
+  const kinds = (server === 'redis' ? ['--aof', '--sentinel', '--cluster'] : ['--cluster']).filter((kind) => options.has(kind));
+  const isUp = command === 'up' && (server === 'redis' || server === 'nats') && isAmong(server, ...kinds) && kinds.length <= 1;
   if (!isUp && (command !== 'down' || rest.length > 0)) throw new Error(USAGE);
   ensurePackages();
   await import('tsx');
   const { up, down } = await import('./services/up.ts');
   if (!isUp) return down();
-  ensureRedis();
-  await up(kinds[0]?.slice(2) ?? 'single');
+  (server === 'redis' ? ensureRedis : ensureNats)();
+  await up(server, kinds[0]?.slice(2) ?? 'single');
 }
 
 main(process.argv.slice(2)).catch((error) => {

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
-import { ensureChromium, ensurePackages, ensureRedis, root } from './install.mjs';
+import { ensureChromium, ensureNats, ensurePackages, ensureRedis, root } from './install.mjs';
 
 const args = process.argv.slice(2);
 const mayInstall = !args.includes('--no-install');
@@ -74,22 +74,25 @@ function types() {
   for (const project of ['tsconfig.test.json', ...foldersOf('examples'), ...alone]) node('node_modules/typescript/bin/tsc', '--project', project);
 }
 
-/** Whether a package or example is the Redis store or uses it. */
-const usesRedis = (folder) => {
+/** Whether a package or example is this store or uses it. */
+const uses = (folder, store) => {
   const manifest = join(root, folder, 'package.json');
-  return existsSync(manifest) && readFileSync(manifest, 'utf8').includes('"@cluster/store-redis"');
+  return existsSync(manifest) && readFileSync(manifest, 'utf8').includes(`"@cluster/${store}"`);
 };
-const services = () => console.log(`redis-server ${ensureRedis({ mayInstall })}`);
+const redis = () => console.log(`redis-server ${ensureRedis({ mayInstall })}`);
+const nats = () => console.log(`nats-server ${ensureNats({ mayInstall }).join(' and ')}`);
 
 function tests(folder) {
   if (folder === shop) ensureChromium({ mayInstall });
-  if (usesRedis(folder)) services();
+  if (uses(folder, 'store-redis')) redis();
+  if (uses(folder, 'store-nats')) nats();
   jest(under(`${folder}/`));
 }
 
 const everything = [
   ['services', () => {
-    services();
+    redis();
+    nats();
     jest(under('test/services'));
   }],
   ['lint', () => node('node_modules/eslint/bin/eslint.js', '--max-warnings=0', '--cache', '--cache-location=node_modules/.cache/eslint/', '.')],

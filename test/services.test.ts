@@ -5,6 +5,8 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { NatsCluster } from '../scripts/services/nats-cluster.js';
+import { natsReleases, NatsServer } from '../scripts/services/nats.js';
 import { RedisCluster } from '../scripts/services/redis-cluster.js';
 import { RedisSentinel } from '../scripts/services/redis-sentinel.js';
 import { RedisServer } from '../scripts/services/redis.js';
@@ -203,6 +205,36 @@ describe('servers whose starter is killed', () => {
   });
 });
 
+const bucket = (replicas: number) => ({ name: 'KV_x', subjects: ['$KV.x.>'], storage: 'file', num_replicas: replicas });
+
+describe.each(natsReleases())('a NATS server (%s)', (release) => {
+  it('keeps its streams when it is killed and started again, and leaves nothing when it is stopped', async () => {
+    const server = await NatsServer.start({ release });
+    expect(await server.ask('$JS.API.STREAM.CREATE.KV_x', bucket(1))).toMatchObject({ did_create: true });
+    const { pid, folder } = server;
+    await server.kill();
+    await expect(server.ask('$JS.API.INFO')).rejects.toThrow('ECONNREFUSED');
+    await server.restart();
+    expect(await server.ask('$JS.API.STREAM.INFO.KV_x')).toMatchObject({ config: { name: 'KV_x' } });
+    await server.stop();
+    expect({ isAlive: isAlive(pid!), folder: existsSync(folder), pid: server.pid }).toEqual({ isAlive: false, folder: false, pid: undefined });
+  });
+});
+
+describe('three NATS servers', () => {
+  it('have a stream together, and one that comes back learns what it missed', async () => {
+    await using cluster = await NatsCluster.start();
+    expect(await cluster.nodes[0]!.ask('$JS.API.STREAM.CREATE.KV_x', bucket(3))).toMatchObject({ did_create: true });
+    const leader = await cluster.settled('KV_x');
+    const other = cluster.nodes.find((node) => node !== leader)!;
+    await other.kill();
+    expect(await cluster.leaderOf('KV_x')).toBe(leader);
+    await other.restart();
+    await cluster.settled('KV_x');
+    expect(await other.ask('$JS.API.STREAM.INFO.KV_x')).toMatchObject({ cluster: { replicas: [{ current: true }, { current: true }] } });
+  });
+});
+
 describe('npm run services -- up redis', () => {
   const command = (...args: string[]) => spawn(process.execPath, ['scripts/services.mjs', ...args], { cwd: repository, stdio: ['ignore', 'pipe', 'inherit'] });
   /** Resolves when it has said how it is ended. */
@@ -237,15 +269,17 @@ describe('npm run services -- ensure', () => {
 
   const ensure = (path: string) => {
     const { status, stdout, stderr } = spawnSync(process.execPath, ['scripts/services.mjs', 'ensure', '--no-install'], {
-      cwd: repository, encoding: 'utf8', env: { ...process.env, PATH: path },
+      cwd: repository, encoding: 'utf8', env: { ...process.env, PATH: path, XDG_CACHE_HOME: folder },
     });
     return { status, printed: stdout + stderr };
   };
-  const pretend = async (version: string) => {
-    const file = join(folder, 'redis-server');
-    await writeFile(file, `#!/bin/sh\necho 'Redis server v=${version} sha=00000000:0 malloc=libc bits=64'\n`);
+  const pretendToBe = async (name: string, answer: string) => {
+    const file = join(folder, name);
+    await writeFile(file, `#!/bin/sh\necho '${answer}'\n`);
     await chmod(file, 0o755);
   };
+  const pretend = (version: string) => pretendToBe('redis-server', `Redis server v=${version} sha=00000000:0 malloc=libc bits=64`);
+  beforeAll(() => pretendToBe('nats-server', 'nats-server: v2.9.10'));
 
   it('names the command that installs what is missing', () => {
     expect(ensure(join(folder, 'empty'))).toEqual({ status: 1, printed: 'To start a Redis takes redis-server on the PATH, and --no-install was given. '
@@ -259,6 +293,6 @@ describe('npm run services -- ensure', () => {
 
   it.each(['6.2.0', '7.0.15', '10.0.1'])('is content with %s', async (version) => {
     await pretend(version);
-    expect(ensure(folder)).toEqual({ status: 0, printed: `redis-server ${version}\n` });
+    expect(ensure(folder)).toEqual({ status: 0, printed: `redis-server ${version}\nnats-server 2.9.10\n` });
   });
 });

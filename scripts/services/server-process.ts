@@ -45,6 +45,12 @@ export abstract class ServerProcess {
     if (this.pid !== undefined) await this.place.keeper.signal(this.pid, 'SIGKILL');
   }
 
+  /** SIGTERM; resolves when it has ended by itself. */
+  async terminate(): Promise<void> {
+    await this.#signal('SIGTERM');
+    await until(`the server on port ${this.port} has ended`, async () => this.pid === undefined);
+  }
+
   /** SIGSTOP: its connections stay open, and nothing is answered. */
   async freeze(): Promise<void> { await this.#signal('SIGSTOP'); }
 

@@ -1,12 +1,16 @@
 import { once } from 'node:events';
 import { Doorbell, ringAll } from './doorbell.js';
+import { NatsCluster } from './nats-cluster.js';
+import { NatsServer } from './nats.js';
 import { RedisCluster } from './redis-cluster.js';
 import { RedisSentinel } from './redis-sentinel.js';
 import { RedisServer } from './redis.js';
 
 interface Running { readonly lines: readonly string[]; stop: () => Promise<void> }
 
-const kinds: Readonly<Record<string, () => Promise<Running>>> = {
+type Kinds = Readonly<Record<string, () => Promise<Running>>>;
+
+const redisKinds: Kinds = {
   single: async () => alone(await RedisServer.start()),
   aof: async () => alone(await RedisServer.start({ aof: true })),
   sentinel: async () => {
@@ -23,12 +27,21 @@ const kinds: Readonly<Record<string, () => Promise<Running>>> = {
   },
 };
 
-const alone = (server: RedisServer): Running => ({ lines: [server.url], stop: () => server.stop() });
+const natsKinds: Kinds = {
+  single: async () => alone(await NatsServer.start()),
+  cluster: async () => {
+    const nats = await NatsCluster.start();
+    return { lines: nats.urls.map((url) => `node ${url}`), stop: () => nats.stop() };
+  },
+};
 
-/** Starts a Redis of this kind and says where it is; resolves when nothing is left of it, after Ctrl-C or `down`. */
-export async function up(kind: string): Promise<void> {
+const alone = (server: RedisServer | NatsServer): Running => ({ lines: [server.url], stop: () => server.stop() });
+
+/** Starts a Redis or a NATS of this kind and says where it is; resolves when nothing is left of it, after Ctrl-C or `down`. */
+export async function up(server: 'redis' | 'nats', kind: string): Promise<void> {
+  const kinds = server === 'redis' ? redisKinds : natsKinds;
   const start = kinds[kind];
-  if (start === undefined) throw new Error(`up redis: expected ${Object.keys(kinds).join(', ')}, found ${kind}`);
+  if (start === undefined) throw new Error(`up ${server}: expected ${Object.keys(kinds).join(', ')}, found ${kind}`);
   const { lines, stop } = await start();
   const doorbell = new Doorbell();
   await doorbell.open();

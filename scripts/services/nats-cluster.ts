@@ -1,0 +1,67 @@
+import { NatsServer, type NatsSettings } from './nats.js';
+import { until } from './server-process.js';
+
+const NODES = 3;
+
+/** What JetStream's API answers, as far as it is read here. */
+interface StreamAnswer {
+  readonly error?: { readonly description: string };
+  readonly cluster?: { readonly leader?: string; readonly replicas?: readonly { readonly name: string; readonly current: boolean }[] };
+}
+
+/** Three NATS servers, each with JetStream, that elect leaders among themselves. */
+export class NatsCluster {
+  private constructor(readonly nodes: readonly NatsServer[]) {}
+
+  static async start(settings: NatsSettings = {}): Promise<NatsCluster> {
+    const starting = await Promise.allSettled(Array.from({ length: NODES }, () => NatsServer.start(settings)));
+    const cluster = new NatsCluster(starting.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : [])));
+    try {
+      const failed = starting.find((each) => each.status === 'rejected');
+      if (failed !== undefined) throw failed.reason;
+      // Their ports are known by now; each is told all three.
+      for (const node of cluster.nodes) await node.join(cluster.nodes);
+      await Promise.all(cluster.nodes.map((node) => node.restart()));
+      await cluster.ready();
+      return cluster;
+    } catch (error) {
+      await cluster.stop();
+      throw error;
+    }
+  }
+
+  get urls(): readonly string[] { return this.nodes.map(({ url }) => url); }
+
+  /** Resolves when there is somebody who can make streams. */
+  async ready(): Promise<void> {
+    await until('JetStream has a leader', () => this.#ask('$JS.API.STREAM.NAMES').then(({ error }) => error === undefined, () => false));
+  }
+
+  /** The node that takes the writes of this stream; undefined while there is none. */
+  async leaderOf(stream: string): Promise<NatsServer | undefined> {
+    const { cluster } = await this.#ask(`$JS.API.STREAM.INFO.${stream}`).catch((): StreamAnswer => ({}));
+    return this.nodes.find(({ name, pid }) => pid !== undefined && name === cluster?.leader);
+  }
+
+  /** Resolves to the leader when the stream has one, and every other node has all that it has. */
+  async settled(stream: string): Promise<NatsServer> {
+    let leader: NatsServer | undefined;
+    await until(`${stream} is the same everywhere`, async () => {
+      const { cluster } = await this.#ask(`$JS.API.STREAM.INFO.${stream}`);
+      leader = this.nodes.find(({ name }) => name === cluster?.leader);
+      return leader !== undefined && cluster?.replicas?.length === NODES - 1 && cluster.replicas.every(({ current }) => current);
+    });
+    if (leader === undefined) throw new Error('settled without a leader');
+    return leader;
+  }
+
+  async stop(): Promise<void> { await Promise.all(this.nodes.map((node) => node.stop())); }
+
+  async [Symbol.asyncDispose](): Promise<void> { await this.stop(); }
+
+  async #ask(subject: string): Promise<StreamAnswer> {
+    const asked = this.nodes.filter(({ pid }) => pid !== undefined).map((node) => node.ask(subject));
+    // A node that stands still answers nothing.
+    return Promise.any(asked);
+  }
+}

@@ -1,0 +1,78 @@
+import { accessSync, constants } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+import { builtNats } from '../install.mjs';
+import { askNats, pingNats } from './nats-wire.js';
+import { launch, ServerProcess, type Place } from './server-process.js';
+
+/** `'installed'`: the one on the PATH, such as Debian's; `'built'`: the current one, which `services -- ensure` builds where there is Go. */
+export type NatsRelease = 'installed' | 'built';
+
+export interface NatsSettings {
+  /** Default: the newest that there is. */
+  readonly release?: NatsRelease;
+  /** Every change is on the disk before it is acknowledged (`sync_interval: always`); since 2.10. */
+  readonly syncAlways?: boolean;
+}
+
+/** The releases that can be started, the newest one last. */
+export function natsReleases(): readonly NatsRelease[] {
+  try {
+    accessSync(builtNats, constants.X_OK);
+    return ['installed', 'built'];
+  } catch {
+    return ['installed'];
+  }
+}
+
+/** One NATS server with JetStream on its disk. */
+export class NatsServer extends ServerProcess {
+  #peers: readonly NatsServer[] = [];
+
+  private constructor(place: Place, private readonly settings: NatsSettings) { super(place); }
+
+  static start(settings: NatsSettings = {}): Promise<NatsServer> {
+    return launch('nats', async (place) => {
+      const server = new NatsServer(place, settings);
+      await server.#configure();
+      return server;
+    });
+  }
+
+  get url(): string { return `nats://${this.host}:${this.port}`; }
+  /** What the cluster calls it. */
+  get name(): string { return `node-${this.port}`; }
+
+  /** Asks JetStream's API, `$JS.API.STREAM.INFO.name`, by a connection of its own. */
+  ask(subject: string, question?: object): Promise<object> { return askNats(this.port, subject, question); }
+
+  /** Makes it one of a cluster of these from its next start on. */
+  async join(peers: readonly NatsServer[]): Promise<void> {
+    this.#peers = peers;
+    await this.#configure();
+  }
+
+  async #configure(): Promise<void> {
+    const routes = this.#peers.map(({ host, peerPort }) => `nats://${host}:${peerPort}`).join(', ');
+    await writeFile(join(this.folder, 'nats.conf'), `
+listen: ${this.host}:${this.port}
+server_name: ${this.name}
+jetstream {
+  store_dir: ${JSON.stringify(join(this.folder, 'jetstream'))}
+  max_mem: 256M
+  max_file: 1G
+  ${this.settings.syncAlways === true ? 'sync_interval: always' : ''}
+}
+${routes === '' ? '' : `cluster { name: sessions, listen: ${this.host}:${this.peerPort}, routes: [${routes}] }`}
+`);
+  }
+
+  protected command() {
+    const { release = natsReleases().at(-1) } = this.settings;
+    // Debian puts it where only root's PATH leads.
+    const env = { PATH: [process.env.PATH, '/usr/sbin'].join(delimiter) };
+    return { command: release === 'built' ? builtNats : 'nats-server', args: ['-c', join(this.folder, 'nats.conf')], env };
+  }
+
+  protected isReady(): Promise<boolean> { return pingNats(this.port).then(() => true); }
+}
