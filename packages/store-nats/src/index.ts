@@ -1,0 +1,2 @@
+export { NatsStore } from './nats-store.js';
+export type { NatsStoreOptions } from './options.js';

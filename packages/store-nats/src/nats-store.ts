@@ -1,0 +1,21 @@
+import type { ConnectionOptions, NatsConnection } from 'nats';
+import { ClusterError } from '@cluster/core';
+import { ClusterStoreBase, resolveOptions } from '@cluster/core/driver';
+import { NatsMap } from './nats-map.js';
+import { natsStoreOptions, type NatsStoreOptions } from './options.js';
+
+/**
+ * Keeps sessions in a key-value bucket of NATS JetStream, on one server or on several of a cluster.
+ * @throws ClusterError CLUSTER_BAD_OPTION naming each option that is not as expected; server and bucket are checked by `start`
+ */
+export class NatsStore extends ClusterStoreBase {
+  constructor(options: NatsStoreOptions) {
+    const { instanceId, client, connect, ...settings } = resolveOptions('NatsStore', natsStoreOptions, options);
+    if ((client === undefined) === (connect === undefined)) {
+      throw new ClusterError('CLUSTER_BAD_OPTION', `NatsStore: expected either client or connect, found ${client === undefined ? 'neither' : 'both'}`);
+    }
+    // Both are what nats calls so; see options.ts.
+    const source = client === undefined ? { connect: connect as ConnectionOptions } : { client: client as NatsConnection };
+    super(new NatsMap({ ...settings, source }), { instanceId });
+  }
+}

@@ -1,0 +1,58 @@
+import { hasMethods, name, type OptionSpec, type OptionSpecs } from '@cluster/core/driver';
+
+// Types of nats do not stand here: an application that checks its libraries with exactOptionalPropertyTypes cannot compile them.
+
+/** A connection of nats: what its `connect` resolves to. */
+export interface NatsClient {
+  isClosed(): boolean;
+  getServer(): string;
+  status(): AsyncIterable<object>;
+}
+
+/** Options of nats' `connect`. Who needs others connects by himself and gives the `client`. */
+export interface NatsConnect {
+  readonly servers?: string | string[];
+  readonly name?: string;
+  readonly user?: string;
+  readonly pass?: string;
+  readonly token?: string;
+  /** What nats' `credsAuthenticator` and its like make. */
+  readonly authenticator?: object;
+  readonly tls?: object | null;
+  readonly inboxPrefix?: string;
+  readonly ignoreClusterUpdates?: boolean;
+}
+
+/** The options of a NATS store. */
+export const natsStoreOptions = {
+  client: {
+    default: undefined, expected: 'a connection of nats', accepts: hasMethods('request', 'subscribe', 'status', 'isClosed'),
+    meaning: "A connection of the application's own; it is used, and never closed. Either this or `connect`.",
+  } satisfies OptionSpec<NatsClient | undefined> as OptionSpec<NatsClient | undefined>,
+  connect: {
+    default: undefined, secret: true, expected: "the options of nats' connect",
+    accepts: (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+    meaning: "What nats' `connect` is given: `{ servers: ['nats://a:4222', 'nats://b:4222'], user, pass, tls }`. Either this or `client`.",
+  } satisfies OptionSpec<NatsConnect | undefined> as OptionSpec<NatsConnect | undefined>,
+  bucket: {
+    default: 'cluster', expected: '1 to 64 of the characters A-Z a-z 0-9 _ -', accepts: (value) => typeof value === 'string' && /^[\w-]{1,64}$/.test(value),
+    meaning: 'The key-value bucket; made if it is not there, else it must be as the options say. Contexts may share one.',
+  } satisfies OptionSpec<string> as OptionSpec<string>,
+  replicas: {
+    default: 1, expected: '1, 3 or 5', accepts: (value) => value === 1 || value === 3 || value === 5,
+    meaning: 'How many servers keep the bucket. In a cluster of NATS servers: 3.',
+  } satisfies OptionSpec<number> as OptionSpec<number>,
+  storage: {
+    default: 'file', expected: "'file' or 'memory'", accepts: (value) => value === 'file' || value === 'memory',
+    meaning: "Where those servers keep it; with `'memory'` what is acknowledged does not survive them.",
+  } satisfies OptionSpec<'file' | 'memory'> as OptionSpec<'file' | 'memory'>,
+  instanceId: name(undefined, 'Name of this instance in locks and signals. Default: a random one.'),
+} as const satisfies OptionSpecs;
+
+/** Options of a NATS store: `client` or `connect` is required. */
+export type NatsStoreOptions = {
+  readonly bucket?: string;
+  readonly replicas?: number;
+  readonly storage?: 'file' | 'memory';
+  readonly instanceId?: string;
+} & ({ readonly client: NatsClient } | { readonly connect: NatsConnect });

@@ -1,0 +1,29 @@
+import { afterAll, describe, it } from '@jest/globals';
+import { join } from 'node:path';
+import { testDriver, testStore } from '@cluster/conformance';
+import { natsReleases, NatsServer } from '../../../scripts/services/nats.js';
+import { NatsMap } from '../src/nats-map.js';
+
+const register = join(import.meta.dirname, '../../../scripts/ts-register.mjs');
+const servers = await Promise.all(natsReleases().map((release) => NatsServer.start({ release })));
+
+for (const [at, server] of servers.entries()) {
+  const isBuilt = natsReleases()[at] === 'built';
+  describe(isBuilt ? 'over a NATS that lets keys expire' : 'over the NATS that is installed', () => {
+    testDriver({ describe, it }, {
+      open: () => new NatsMap({ source: { connect: { servers: server.url } }, bucket: 'cluster', replicas: 1, storage: 'file' }),
+      // The server takes no time of less than a second.
+      lateMs: isBuilt ? 1_500 : 300, maxValueBytes: 1_000_000,
+    });
+  });
+}
+
+const newest = servers.at(-1);
+if (newest === undefined) throw new Error('one is always there');
+
+testStore({ describe, it }, {
+  module: new URL('children/create-store.ts', import.meta.url), config: { servers: newest.url }, takeOverMs: 1_500, lateMs: 1_500, maxValueBytes: 500_000,
+  execArgv: ['--conditions=@cluster/source', '--import', register],
+});
+
+afterAll(async () => { await Promise.all(servers.map((server) => server.stop())); });

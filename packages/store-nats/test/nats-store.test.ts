@@ -1,0 +1,227 @@
+import 'reflect-metadata';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { Container } from 'inversify';
+import { connect, type NatsConnection } from 'nats';
+import { ClusterStore, DistributedManager, Manager, type Session } from '@cluster/core';
+import { managerModule } from '@cluster/core/inversify';
+import { natsReleases, NatsServer } from '../../../scripts/services/nats.js';
+import { NatsStore, type NatsStoreOptions } from '../src/index.js';
+import { natsStoreModule } from '../src/inversify.js';
+import { NatsMap } from '../src/nats-map.js';
+
+let server: NatsServer;
+let client: NatsConnection;
+beforeAll(async () => {
+  server = await NatsServer.start();
+  client = await connect({ servers: server.url });
+});
+afterAll(async () => {
+  await client.close();
+  await server.stop();
+});
+
+/** What a caller without types could pass. */
+const made = (options: object): NatsStore => new NatsStore(options as NatsStoreOptions);
+const here = () => ({ connect: { servers: server.url } });
+const mapIn = (bucket: string, at: NatsServer = server) =>
+  new NatsMap({ source: { connect: { servers: at.url } }, bucket, replicas: 1, storage: 'file' });
+const nobody = { context: 'shop', instanceId: 'one', receive: () => undefined, listening: () => undefined };
+const LONG_MS = 60_000;
+
+describe('the options', () => {
+  it('are refused all at once, each with what was expected and found', () => {
+    expect(() => made({ client: {}, connect: 'nats://user:secret@host', bucket: 'a.b', replicas: 2, storage: 'disk', instanceId: 'no spaces', url: 1 }))
+      .toThrow(expect.objectContaining({
+        code: 'CLUSTER_BAD_OPTION',
+        message: 'NatsStore: client: expected a connection of nats, found {}; '
+          + "connect: expected the options of nats' connect, found a string; "
+          + "bucket: expected 1 to 64 of the characters A-Z a-z 0-9 _ -, found 'a.b'; "
+          + 'replicas: expected 1, 3 or 5, found 2; '
+          + "storage: expected 'file' or 'memory', found 'disk'; "
+          + "instanceId: expected 1 to 64 of the characters A-Z a-z 0-9 _ -, found 'no spaces'; "
+          + 'url: no such option; known are client, connect, bucket, replicas, storage, instanceId',
+      }));
+  });
+
+  it('are either a client or how to connect', () => {
+    expect(() => made({})).toThrow('NatsStore: expected either client or connect, found neither');
+    expect(() => made({ client, ...here() })).toThrow('NatsStore: expected either client or connect, found both');
+  });
+
+  it('give the instance its id, or a random one', () => {
+    expect(new NatsStore({ ...here(), instanceId: 'web-1' }).instanceId).toBe('web-1');
+    expect(new NatsStore(here()).instanceId).not.toBe(new NatsStore(here()).instanceId);
+  });
+});
+
+describe('sessions of two managers over one NATS', () => {
+  it('move between them with every change, and outlive both', async () => {
+    const managers = ['a', 'b'].map((instanceId) => new DistributedManager(new NatsStore({ ...here(), instanceId }), { context: 'shop' }));
+    const [first, second] = managers;
+    if (first === undefined || second === undefined) throw new Error('two were made');
+    const session = first.createSession();
+    session.set('count', 0);
+    await first.sendSession(session);
+    for (let round = 0; round < 20; round++) {
+      const manager = round % 3 === 0 ? second : first;
+      await manager.update(session.id, (found) => { found.set('count', Number(found.get('count')) + 1); });
+    }
+    await Promise.all(managers.map((manager) => manager.stop()));
+    const later = new DistributedManager(new NatsStore({ client }), { context: 'shop' });
+    expect((await later.findSession(session.id, { access: 'snapshot' }))?.get('count')).toBe(20);
+    await later.stop();
+    expect(client.isClosed()).toBe(false);
+  });
+});
+
+describe('a server that is not there', () => {
+  it('is named by start', async () => {
+    const manager = new DistributedManager(new NatsStore({ connect: { servers: 'nats://127.0.0.1:1' } }));
+    await expect(manager.start()).rejects.toMatchObject({ code: 'CLUSTER_UNAVAILABLE', message: expect.stringContaining('NATS cannot be connected to') });
+    await manager.stop();
+  });
+
+  it('fails a call at once when it goes, and is used again when it is back', async () => {
+    const own = await NatsServer.start();
+    const map = mapIn('cluster', own);
+    await map.start(nobody);
+    const revision = await map.compareAndSet('shop.s.a', undefined, { value: 'kept', lifetimeMs: LONG_MS });
+    const generation = map.generation();
+    await own.freeze();
+    const unanswered = map.get('shop.s.a').catch(String);
+    await own.kill();
+    expect(await unanswered).toContain('the connection to NATS was lost before an answer came');
+    await expect(map.compareAndSet('shop.s.a', revision, { value: 'never', lifetimeMs: LONG_MS })).rejects.toMatchObject({ code: 'CLUSTER_UNAVAILABLE' });
+    await own.restart();
+    let found;
+    for (let tried = 0; found === undefined && tried < 500; tried++) {
+      found = await map.get('shop.s.a').catch(() => undefined);
+      await new Promise((resolve) => { setTimeout(resolve, 10); });
+    }
+    expect(found).toEqual({ value: 'kept', revision });
+    expect(map.generation()).not.toBe(generation);
+    await map.stop();
+    await own.stop();
+  });
+});
+
+describe('a bucket', () => {
+  it('that differs from the options is refused, and each difference named', async () => {
+    await server.ask('$JS.API.STREAM.CREATE.KV_other', { name: 'KV_other', subjects: ['$KV.other.>'], storage: 'memory', max_msgs_per_subject: 5, discard: 'new' });
+    await expect(mapIn('other').start(nobody)).rejects.toMatchObject({
+      code: 'CLUSTER_UNAVAILABLE',
+      message: "NATS: the bucket 'other' is not as it must be: max_msgs_per_subject: expected 1, found 5; storage: expected \"file\", found \"memory\". "
+        + 'Name another bucket, give the options it was made with, or edit its stream',
+    });
+  });
+
+  it('that is full is said to be, and changes nothing', async () => {
+    const map = mapIn('full');
+    await map.start(nobody);
+    const { config } = await server.ask('$JS.API.STREAM.INFO.KV_full') as { config: object };
+    await server.ask('$JS.API.STREAM.UPDATE.KV_full', { ...config, max_bytes: 1 });
+    await expect(map.compareAndSet('shop.s.a', undefined, { value: 'x', lifetimeMs: LONG_MS })).rejects.toMatchObject({
+      code: 'CLUSTER_UNAVAILABLE', message: 'NATS refused: maximum bytes exceeded; nothing was changed',
+    });
+    await map.stop();
+  });
+
+  it('that is deleted and made anew does not take an old revision for one of its own', async () => {
+    const map = mapIn('again');
+    await map.start(nobody);
+    await map.compareAndSet('shop.s.a', undefined, { value: 'x', lifetimeMs: LONG_MS });
+    const generation = map.generation();
+    const { config } = await server.ask('$JS.API.STREAM.INFO.KV_again') as { config: object };
+    await server.ask('$JS.API.STREAM.DELETE.KV_again');
+    await server.ask('$JS.API.STREAM.CREATE.KV_again', config);
+    expect(await map.get('shop.s.a')).toBeUndefined();
+    expect(map.generation()).not.toBe(generation);
+    await map.stop();
+  });
+
+  it('whose keys others delete or let expire with a marker has those as absent, and takes them again', async () => {
+    const map = mapIn('marked');
+    await map.start(nobody);
+    const kv = await client.jetstream().views.kv('marked', { bindOnly: true });
+    const first = await map.compareAndSet('shop.s.a', undefined, { value: 'x', lifetimeMs: LONG_MS });
+    await kv.delete('shop.s/a');
+    expect(await map.get('shop.s.a')).toBeUndefined();
+    expect(await map.compareAndSet('shop.s.a', first, { value: 'y', lifetimeMs: LONG_MS })).toBeUndefined();
+    expect(await map.compareAndSet('shop.s.a', undefined, { value: 'z', lifetimeMs: LONG_MS })).toBeDefined();
+    expect(await map.get('shop.s.a')).toMatchObject({ value: 'z' });
+    await map.stop();
+  });
+});
+
+describe('round trips', () => {
+  let published: string[];
+  const counted: DistributedManager[] = [];
+  const managerOver = async (instanceId: string) => {
+    const own = await connect({ servers: server.url });
+    const request = own.request.bind(own);
+    own.request = (subject, ...rest) => {
+      if (subject.startsWith('$KV') ? subject.includes('.s/') : subject.includes('MSG.GET')) published.push(subject);
+      return request(subject, ...rest);
+    };
+    const manager = new DistributedManager(new NatsStore({ client: own, instanceId }), { context: 'trips', affinity: 'keep', readLeaseMs: 2_000 });
+    await manager.start();
+    counted.push(manager);
+    return { manager, own };
+  };
+  const open: NatsConnection[] = [];
+  afterEach(async () => {
+    await Promise.all(counted.splice(0).map((manager) => manager.stop()));
+    await Promise.all(open.splice(0).map((own) => own.close()));
+  });
+  const during = async (work: () => Promise<unknown>) => {
+    published = [];
+    await work();
+    return published.length;
+  };
+
+  it('are none for a held read, one for a held write, one for a read of what another holds, two to find what nobody holds', async () => {
+    published = [];
+    const [a, b] = [await managerOver('a'), await managerOver('b')];
+    open.push(a.own, b.own);
+    const session = a.manager.createSession();
+    session.set('count', 1);
+    await a.manager.sendSession(session);
+    await a.manager.update(session.id, (found) => { found.set('count', 2); });
+    expect(await during(() => a.manager.findSession(session.id, { access: 'snapshot' }))).toBe(0);
+    expect(await during(() => a.manager.update(session.id, (found) => { found.set('count', 3); }))).toBe(1);
+    expect(await during(() => b.manager.findSession(session.id, { access: 'snapshot' }))).toBe(1);
+    await a.manager.drain();
+    let found: Session | undefined;
+    expect(await during(async () => { found = await b.manager.findSession(session.id); })).toBe(2);
+    expect(found?.get('count')).toBe(3);
+    await b.manager.sendSession(found!);
+  });
+});
+
+describe.each(natsReleases())('a lifetime (%s)', (release) => {
+  it('ends an entry for readers and writers, and leaves nothing of it', async () => {
+    await using own = await NatsServer.start({ release });
+    const map = mapIn('cluster', own);
+    await map.start(nobody);
+    const revision = await map.compareAndSet('shop.s.a', undefined, { value: 'x', lifetimeMs: 1_000 });
+    await new Promise((resolve) => { setTimeout(resolve, 1_500); });
+    expect(await map.get('shop.s.a')).toBeUndefined();
+    expect(await map.compareAndSet('shop.s.a', revision, { value: 'late', lifetimeMs: LONG_MS })).toBeUndefined();
+    await map.sweep(10);
+    expect(await own.ask('$JS.API.STREAM.INFO.KV_cluster')).toMatchObject({ state: { messages: 0 } });
+    await map.stop();
+  });
+});
+
+describe('in a container', () => {
+  it('the store is one object, which the manager gets, and which is stopped when it is unbound', async () => {
+    const container = new Container();
+    container.load(natsStoreModule({ ...here(), instanceId: 'web-1' }), managerModule({ context: 'shop' }));
+    const manager = container.get<Manager>(Manager);
+    expect(manager.store).toBeInstanceOf(NatsStore);
+    expect(container.get<ClusterStore>(ClusterStore)).toBe(manager.store);
+    await manager.start();
+    await container.unbindAllAsync();
+    expect(manager.health().status).toBe('stopped');
+  });
+});
