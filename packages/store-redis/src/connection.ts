@@ -79,6 +79,10 @@ function failure(error: unknown): Error {
   return new Error(LOST.test(message) ? 'the connection to Redis was lost before it answered' : message);
 }
 
+/** Why a server that was reached cannot be used. */
+export const unusable = (error: unknown): ClusterError => (ClusterError.is(error) ? error
+  : new ClusterError('CLUSTER_UNAVAILABLE', `this Redis cannot hold sessions: ${stripped(error).message}`));
+
 /** By ioredis: connections of its own, made like the client or by the URL that was given. */
 export class IoredisConnection implements Connection {
   readonly #client: Redis | Cluster;
@@ -96,7 +100,7 @@ export class IoredisConnection implements Connection {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => { timer = setTimeout(() => { reject(new Error(`no answer within ${START_MS} ms`)); }, START_MS); });
     try {
-      await Promise.race([this.#client.connect(), late]);
+      await Promise.race([this.#connect(), late]);
       this.#isOpen = true;
     } catch (error) {
       this.close();
@@ -105,6 +109,13 @@ export class IoredisConnection implements Connection {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  async #connect(): Promise<void> {
+    const client = this.#client;
+    await client.connect();
+    // A connection whose database is refused goes on in the first one.
+    if (!isCluster(client) && (client.options.db ?? 0) !== 0) await client.select(client.options.db ?? 0);
   }
 
   close(): void {

@@ -4,6 +4,17 @@ import { name, type OptionSpec, type OptionSpecs } from '@cluster/core/driver';
 const isClient = (value: unknown): boolean =>
   typeof value === 'object' && value !== null && ['duplicate', 'evalsha'].every((method) => typeof Reflect.get(value, method) === 'function');
 
+/** What ioredis can take apart: its errors about other ones show them, passwords included. */
+function isAddress(value: unknown): boolean {
+  if (typeof value !== 'string' || !/^rediss?:\/\/./.test(value) || !URL.canParse(value)) return false;
+  try {
+    decodeURIComponent(value);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** The options of a Redis store. */
 export const redisStoreOptions = {
   client: {
@@ -11,8 +22,8 @@ export const redisStoreOptions = {
     meaning: 'Whose settings are used: connections of the store\'s own are made like it. It is neither used nor closed. Either this or `url`.',
   } satisfies OptionSpec<Redis | Cluster | undefined> as OptionSpec<Redis | Cluster | undefined>,
   url: {
-    default: undefined, secret: true, expected: 'a URL that begins with redis:// or rediss://',
-    accepts: (value) => typeof value === 'string' && /^rediss?:\/\/./.test(value),
+    default: undefined, secret: true, expected: 'a URL that begins with redis:// or rediss://, with user and password percent-encoded',
+    accepts: isAddress,
     meaning: 'Where Redis is, with user, password and number of the database: `rediss://user:password@host:6379/0`. Either this or `client`.',
   } satisfies OptionSpec<string | undefined> as OptionSpec<string | undefined>,
   prefix: {

@@ -3,7 +3,7 @@ import { ClusterError } from '@cluster/core';
 import type {
   Absent, Acquired, Claim, Committed, DriverContext, Gone, Message, Removed, SessionRecord, SessionTable, Stamp, StoreCapabilities, Then, Write,
 } from '@cluster/core/driver';
-import type { Argument, Connection } from './connection.js';
+import { unusable, type Argument, type Connection } from './connection.js';
 import { FORMAT, putAttributes, putChange, readRecord } from './record.js';
 import { inspectServers } from './server-check.js';
 import * as scripts from './scripts.js';
@@ -50,7 +50,7 @@ export class RedisTable implements SessionTable {
       this.#running = { connection, subscription, context, isSharded };
     } catch (error) {
       connection.close();
-      throw error;
+      throw unusable(error);
     }
   }
 

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
+import { inspect } from 'node:util';
 import type { DriverContext } from '@cluster/core/driver';
 import { RedisServer, type RedisSettings } from '../../../scripts/services/redis.js';
 import { faultOf } from '../src/server-check.js';
@@ -43,6 +44,22 @@ describe('start is refused with CLUSTER_UNAVAILABLE', () => {
     await server.config('requirepass', 'right');
     await expect(tableOver(`redis://:wr0ng-one@127.0.0.1:${server.port}`).start(context)).rejects.toMatchObject({
       code: 'CLUSTER_UNAVAILABLE', message: expect.stringMatching(/^Redis cannot be connected to: WRONGPASS (?!.*wr0ng)/),
+    });
+  });
+
+  it.each([['-info', /^this Redis cannot hold sessions: NOPERM .*'info'/], ['resetchannels', /^this Redis cannot hold sessions: NOPERM .*channels/]])(
+    'by a server that does not let the user do what is needed (%s), saying what', async (right, message) => {
+      const server = await started();
+      await server.send('ACL', 'SETUSER', 'shop', 'on', '>s3cret', '~*', '&*', '+@all', right);
+      const error: unknown = await tableOver(`redis://shop:s3cret@127.0.0.1:${server.port}`).start(context).catch((reason: unknown) => reason);
+      expect(error).toMatchObject({ code: 'CLUSTER_UNAVAILABLE', message: expect.stringMatching(message) });
+      expect(inspect(error, { depth: 9 })).not.toContain('s3cret');
+    });
+
+  it('by a server without that database, which would put sessions into another one', async () => {
+    const server = await started();
+    await expect(tableOver(`${server.url}/99`, 99).start(context)).rejects.toMatchObject({
+      code: 'CLUSTER_UNAVAILABLE', message: 'Redis cannot be connected to: ERR DB index is out of range',
     });
   });
 
