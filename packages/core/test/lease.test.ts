@@ -248,6 +248,28 @@ describe('an instance that hears nothing', () => {
     expect(a.table.took()).toBe('read');
   });
 
+  it('gives back what it had also if it had only just heard again', async () => {
+    const a = cluster.make('a');
+    const start = a.table.start.bind(a.table);
+    const told: ((up: boolean) => void)[] = [];
+    a.table.start = (context) => {
+      told.push(context.listening);
+      return start(context);
+    };
+    const tell = (up: boolean) => { told[0]?.(up); };
+    await a.manager.start();
+    await cluster.clock.advance(1_500);
+    const id = await cluster.session(a);
+    tell(false);
+    tell(true);
+    await cluster.clock.advance(10);
+    expect(a.manager.health()).toMatchObject({ listening: true, held: 1 });
+    tell(false);
+    await cluster.clock.advance(10);
+    expect(a.manager.health()).toMatchObject({ listening: false, held: 0 });
+    expect(await cluster.holder(id)).toBe(undefined);
+  });
+
   it('still gets sessions, by polling', async () => {
     const [a, b] = [await cluster.add('a'), await cluster.add('b')];
     const id = await cluster.session(a);

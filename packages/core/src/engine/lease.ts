@@ -127,6 +127,7 @@ export class Lease {
     const wasDeaf = !this.hears();
     this.#testSentMs = undefined;
     this.#hears = true;
+    this.#wasHearing = this.hears();
     if (wasDeaf && this.#running && this.#beating === undefined) this.#schedule();
   }
 
