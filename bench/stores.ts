@@ -30,6 +30,17 @@ const kinds = {
       return { address: server.url, stop: () => server.stop() };
     },
   },
+  nats: {
+    async open(url) {
+      const { NatsStore } = await import('@cluster/store-nats');
+      return new NatsStore({ connect: { servers: url } });
+    },
+    async start() {
+      const { NatsServer } = await import('../scripts/services/nats.js');
+      const server = await NatsServer.start();
+      return { address: server.url, stop: () => server.stop() };
+    },
+  },
 } as const satisfies Record<string, Kind>;
 
 export type StoreName = keyof typeof kinds;

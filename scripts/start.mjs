@@ -1,12 +1,14 @@
-// npm start [-- --store redis [--url redis://...]]: the shop of examples/shop, from its sources.
+// npm start [-- --store redis|nats [--url redis://...]]: the shop of examples/shop, from its sources.
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
-import { ensurePackages, ensureRedis, root } from './install.mjs';
+import { ensureNats, ensurePackages, ensureRedis, root } from './install.mjs';
 
 const args = process.argv.slice(2);
 try {
   ensurePackages();
-  if (/--store[= ]redis\b/.test(args.join(' ')) && !args.some((arg) => arg.startsWith('--url'))) ensureRedis();
+  const [, server] = /--store[= ](redis|nats)\b/.exec(args.join(' ')) ?? [];
+  const isGiven = args.some((arg) => arg.startsWith('--url'));
+  if (server !== undefined && !isGiven) (server === 'redis' ? ensureRedis : ensureNats)();
 } catch (error) {
   console.error(error.message);
   process.exit(1);

@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { session } from '@cluster/http';
 import { FilesystemStore } from '@cluster/store-filesystem';
+import { NatsStore } from '@cluster/store-nats';
 import { RedisStore } from '@cluster/store-redis';
 import express from 'express';
 
@@ -11,9 +12,12 @@ declare module '@cluster/core' {
 export const idleTimeoutMs = 30 * 60_000;
 export const absoluteTimeoutMs = 8 * 3_600_000;
 
-const storeAt = (place: string) => (place.includes('://') ? new RedisStore({ url: place }) : new FilesystemStore({ directory: place }));
+function storeAt(place: string) {
+  if (place.startsWith('nats://')) return new NatsStore({ connect: { servers: place } });
+  return place.includes('://') ? new RedisStore({ url: place }) : new FilesystemStore({ directory: place });
+}
 
-/** A shop on sessions in a folder, or in the Redis of a URL. Any process that runs it on the same one can serve any request. */
+/** A shop on sessions in a folder, or in the Redis or NATS of a URL. Any process that runs it on the same one can serve any request. */
 export function shop(place: string) {
   const sessions = session({
     context: 'shop',

@@ -1,13 +1,22 @@
 import { parseArgs } from 'node:util';
 import { NAMES } from './cluster.js';
-import { aFolder, aRedis } from './place.js';
+import { aFolder, aNats, aRedis } from './place.js';
 import { play } from './play.js';
 import { passed } from './records.js';
 import { openStage } from './stage.js';
 import { duration, Timeline } from './timeline.js';
 
+/** Where sessions can be; those with a scheme are servers, and take a --url. */
+const stores = {
+  filesystem: { sessionsIn: aFolder },
+  redis: { sessionsIn: aRedis, url: /^rediss?:\/\//, expected: 'redis:// or rediss://' },
+  nats: { sessionsIn: aNats, url: /^nats:\/\//, expected: 'nats://' },
+};
+
 const LEASE_MS = 2000;
 const LOCK_TIMEOUT_MS = 15_000;
+
+const isStore = (name: string): name is keyof typeof stores => Object.hasOwn(stores, name);
 
 /** @throws Error naming the argument that is wrong */
 function readArguments() {
@@ -23,11 +32,12 @@ function readArguments() {
   const port = Number(values.port);
   if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new Error(`--port: expected 0 to 65535, found ${values.port}`);
   const { store, url } = values;
-  if (store !== 'filesystem' && store !== 'redis') throw new Error(`--store: expected filesystem or redis, found ${store}`);
-  if (url !== undefined && store !== 'redis') throw new Error('--url: expected --store redis with it');
-  if (url !== undefined && !/^rediss?:/.test(url)) throw new Error('--url: expected one that begins with redis:// or rediss://');
+  if (!isStore(store)) throw new Error(`--store: expected ${Object.keys(stores).join(', ')}, found ${store}`);
+  const chosen = stores[store];
+  if (url !== undefined && !('url' in chosen)) throw new Error('--url: expected --store redis or nats with it');
+  if (url !== undefined && 'url' in chosen && !chosen.url.test(url)) throw new Error(`--url: expected one that begins with ${chosen.expected}`);
   const color = process.stdout.isTTY && !values['no-color'] && process.env['NO_COLOR'] === undefined;
-  return { once: values.once, port, color, sessionsIn: store === 'redis' ? () => aRedis(url) : aFolder };
+  return { once: values.once, port, color, sessionsIn: () => chosen.sessionsIn(url) };
 }
 
 async function main({ once, port, color, sessionsIn }: ReturnType<typeof readArguments>): Promise<void> {

@@ -1,11 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { NatsServer } from '../../scripts/services/nats.js';
 import { RedisServer } from '../../scripts/services/redis.js';
 
 /** Where the three processes keep their sessions. */
 export interface Place {
-  /** What each process is told: a folder, or the URL of a Redis. */
+  /** What each process is told: a folder, or the URL of a Redis or NATS. */
   readonly address: string;
   readonly description: string;
   /** Removes what was made for the demo. */
@@ -22,4 +23,11 @@ export async function aRedis(url?: string): Promise<Place> {
   if (url !== undefined) return { address: url, description: `a Redis on ${new URL(url).host}`, remove: async () => undefined };
   const redis = await RedisServer.start();
   return { address: redis.url, description: `a Redis of its own on port ${redis.port}`, remove: () => redis.stop() };
+}
+
+/** The NATS at this URL, or one that is started for the demo. */
+export async function aNats(url?: string): Promise<Place> {
+  if (url !== undefined) return { address: url, description: `a NATS on ${new URL(url).host}`, remove: async () => undefined };
+  const nats = await NatsServer.start();
+  return { address: nats.url, description: `a NATS of its own on port ${nats.port}`, remove: () => nats.stop() };
 }

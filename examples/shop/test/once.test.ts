@@ -45,12 +45,12 @@ describe('the demo', () => {
     expect(pidsIn(text).filter(isAlive)).toEqual([]);
   }, WITHIN_MS);
 
-  it('does the same in a Redis that it starts for itself, and ends', async () => {
-    const { status, text } = await runDemo('main.ts', '--once', '--port', '0', '--store', 'redis').ended;
+  it.each(['redis', 'nats'])('does the same in a server of its own for %s, and ends', async (store) => {
+    const { status, text } = await runDemo('main.ts', '--once', '--port', '0', '--store', store).ended;
     expect({ status, text }).toMatchObject({ status: 0 });
     expect(text).toMatch(/lost: 0 +wrong: 0/);
     expect(text).toContain('Sessions still locked: 0.');
-    const port = Number(/Sessions: a Redis of its own on port (\d+)\./.exec(text)?.[1]);
+    const port = Number(/Sessions: a \w+ of its own on port (\d+)\./.exec(text)?.[1]);
     await expect(once(connect(port, '127.0.0.1'), 'connect')).rejects.toThrow('ECONNREFUSED');
   }, WITHIN_MS);
 
@@ -71,8 +71,8 @@ describe('the demo', () => {
 
   it.each([
     [['--port', 'http'], '--port: expected 0 to 65535, found http'],
-    [['--store', 'mongo'], '--store: expected filesystem or redis, found mongo'],
-    [['--url', 'redis://127.0.0.1'], '--url: expected --store redis with it'],
+    [['--store', 'mongo'], '--store: expected filesystem, redis, nats, found mongo'],
+    [['--url', 'redis://127.0.0.1'], '--url: expected --store redis or nats with it'],
     [['--store', 'redis', '--url', 'http://127.0.0.1'], '--url: expected one that begins with redis:// or rediss://'],
   ])('refuses %j by name', async (args, message) => {
     const { status, text } = await runDemo('main.ts', ...args).ended;
