@@ -8,7 +8,7 @@ export const errorCodes = {
   CLUSTER_UNAVAILABLE: { status: 503, meaning: 'The store cannot be reached or refused the operation; nothing was changed.', remedy: 'Check the store; retry.' },
   CLUSTER_QUEUE_FULL: { status: 503, meaning: 'Too many requests wait for this session on this instance.', remedy: 'Retry later; see maxWaiting.' },
   CLUSTER_SESSION_ENDED: { status: 409, meaning: 'The session was removed, or this handle has been sent or released.', remedy: 'Find the session again, or start a new one.' },
-  CLUSTER_NOT_ENCODABLE: { status: 500, meaning: 'The codec cannot encode the named attribute; nothing was stored.', remedy: 'Store plain data: no functions, no class instances.' },
+  CLUSTER_NOT_ENCODABLE: { status: 500, meaning: 'The codec cannot encode the named attribute, or its name is no Unicode text; nothing was stored.', remedy: 'Store plain data: no functions, no class instances.' },
   CLUSTER_RESERVED_NAME: { status: 500, meaning: 'The attribute name is reserved for the session itself.', remedy: 'Choose another name.' },
   CLUSTER_TOO_LARGE: { status: 500, meaning: 'The record would exceed maxRecordBytes; nothing was stored.', remedy: 'Keep large values elsewhere, or raise maxRecordBytes.' },
   CLUSTER_UNREADABLE: { status: 500, meaning: 'A stored record or attribute cannot be read.', remedy: "Inspect what the message names; see onUnreadable." },

@@ -105,6 +105,8 @@ export class SessionState implements Behind {
     if (RESERVED_NAMES.has(name)) {
       throw new ClusterError('CLUSTER_RESERVED_NAME', `attribute '${name}': expected a name that is not reserved; choose another`);
     }
+    // Stores keep names as UTF-8, in which all lone surrogates are one.
+    if (!name.isWellFormed()) throw new ClusterError('CLUSTER_NOT_ENCODABLE', `attribute ${JSON.stringify(name)}: expected a name of Unicode text, found half a surrogate pair in it`);
     this.#write(name, value);
   }
 

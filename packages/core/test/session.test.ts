@@ -78,6 +78,16 @@ describe('a session handle', () => {
     expect(Reflect.get({}, 'admin')).toBe(undefined);
   });
 
+  it('refuses names that are not Unicode text, which stores could not tell apart', () => {
+    const { session } = make();
+    for (const name of ['\ud800', 'cart\udc00']) {
+      expect(code(() => session.set(name, 1))).toBe('CLUSTER_NOT_ENCODABLE');
+      expect(code(() => { session[name] = 1; })).toBe('CLUSTER_NOT_ENCODABLE');
+    }
+    session['\ud83d\ude00'] = 1;
+    expect(session.get('\ud83d\ude00')).toBe(1);
+  });
+
   it('keeps the prototype it has', () => {
     const { session } = make();
     expect(Object.getPrototypeOf(session)).toBe(Object.prototype);
