@@ -27,10 +27,21 @@ export type OptionSpecs = Readonly<Record<string, OptionSpec<any>>>;
 /** The options with every default filled in. */
 export type ResolvedOptions<S extends OptionSpecs> = { readonly [K in keyof S]: S[K] extends OptionSpec<infer T> ? T : never };
 
-/** A value as errors show it: cut where it is long. */
+/** A value as an error shows it: of an object its class or the names in it, of an address nothing that stands before the `@`; at most 60 characters. */
 export function shown(value: unknown): string {
-  const text = inspect(value, { depth: 0, breakLength: Infinity });
+  const text = typeof value === 'string' ? inspect(masked(value)) : typeof value === 'object' && value !== null ? outlineOf(value) : inspect(value);
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}
+
+/** What stood before the last `@` of an address may be a name and a password. */
+const masked = (text: string) => (text.includes('://') ? text.replace(/^([^@]*:\/\/)?.*@/s, '$1***@') : text);
+
+function outlineOf(value: object): string {
+  if (Array.isArray(value)) return `an array of ${value.length}`;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype !== null && prototype !== Object.prototype) return value.constructor.name;
+  const names = Object.keys(value);
+  return names.length === 0 ? '{}' : `{ ${names.join(', ')} }`;
 }
 
 /** What a value is, where errors must not show it. */
@@ -39,7 +50,6 @@ function kindOf(value: unknown): string {
   return Array.isArray(value) ? 'an array' : typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }
 
-/** What stood before the last `@` of an address may be a name and a password. */
 const shownAddress = (value: unknown) => (typeof value === 'string' ? shown(value.replace(/^([^@]*:\/\/)?.*@/s, '$1***@')) : kindOf(value));
 
 /** What stands in the error about an option that there is not. */

@@ -1,7 +1,7 @@
 import { describe, it, expect } from '@jest/globals';
 import { systemClock } from '../src/clock.js';
 import { ClusterError } from '../src/errors.js';
-import { count, managerOptions, milliseconds, name, oneOf, resolveManagerOptions, resolveOptions, type OptionSpec } from '../src/options.js';
+import { count, managerOptions, milliseconds, name, oneOf, resolveManagerOptions, resolveOptions, shown, type OptionSpec } from '../src/options.js';
 
 const specs = {
   url: { default: undefined, required: true, expected: 'a URL', accepts: (value: unknown) => typeof value === 'string', meaning: 'Where.' } satisfies OptionSpec<string | undefined>,
@@ -114,5 +114,10 @@ describe('the options of a manager', () => {
     ["'redirect' without an address", { onLocked: 'redirect' }, /^DistributedManager: publicUrl is required with onLocked 'redirect': expected an http or https address/],
   ] as const)('are refused together: %s', (_, options, text) => {
     expect(() => resolveManagerOptions(options)).toThrow(text);
+  });
+
+  it('shows nothing that may be a secret of a value in the wrong place', () => {
+    expect([shown('redis://user:s3cr3t@host:6379'), shown({ host: 'x', password: 's3cr3t' }), shown([1, 2]), shown({}), shown(new Map())])
+      .toEqual(["'redis://***@host:6379'", '{ host, password }', 'an array of 2', '{}', 'Map']);
   });
 });

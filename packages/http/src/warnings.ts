@@ -61,6 +61,10 @@ export const warnings = {
     meaning: "a request changed its session while the store could not be reached; the change was dropped.",
     remedy: "See why the store cannot be reached. To refuse such requests instead, set `onStoreError: 'error'`.",
   },
+  STORE_FAILED: {
+    meaning: 'a request was answered 503 after its handler had run, since the store refused its change or did not answer in time.',
+    remedy: "See why the store fails. Each such error is told by the event `sendFailed` of the manager, and by NODE_DEBUG=cluster.",
+  },
 } as const satisfies Record<string, { readonly meaning: string; readonly remedy: string }>;
 
 const debug = debuglog('cluster');

@@ -74,9 +74,16 @@ const cases: Record<Exclude<Reason, 'REDIRECT_WITHOUT_COOKIE'>, Case> = {
   STORE_DOWN: {
     options: { onStoreError: 'anonymous', storeTimeoutMs: 30, lockTimeoutMs: 30 },
     ask: async (url, store) => {
-      await ask(url);
       store.cutOff();
       return post({ Cookie: `sid=${UNKNOWN}` })(url);
+    },
+  },
+  STORE_FAILED: {
+    options: { storeTimeoutMs: 30, lockTimeoutMs: 30 },
+    ask: async (url, store) => {
+      await ask(url);
+      store.cutOff();
+      expect((await post({})(url)).status).toBe(503);
     },
   },
 };
