@@ -11,6 +11,8 @@ const execArgv = ['--conditions=@cluster/source', '--import', new URL('../../../
 
 type Broken = Omit<Partial<ProcessHarness>, 'server'> & { readonly server?: Partial<StoreServer> };
 
+const STOP = 'instances that are stopped free what they had, and nothing keeps their processes alive';
+
 /** What the clause of that title says about the store; its processes have ended by then. */
 async function verdict(host: MapHost, clause: string, harness: Broken = {}): Promise<unknown> {
   const { server } = host;
@@ -21,12 +23,23 @@ async function verdict(host: MapHost, clause: string, harness: Broken = {}): Pro
     server: { ...host.asServer, ...harness.server },
   });
   const outcomes = await runner.run((title) => title.startsWith(clause));
+  // A clause that fails ends its processes, and the last one does.
+  if (outcomes[0]?.error === undefined) await runner.run((title) => title === STOP);
   server.close();
   expect(outcomes).toHaveLength(1);
   return outcomes[0]?.error;
 }
 
-const noHistory = { message: expect.stringMatching(/^with seed 1:\ns\d+: [^]*\nThe history of s\d+:\n\{"client":/) };
+/** A fault that takes a request at the right moment: by one of three seeds. */
+async function verdictOfSeeds(clause: string, harness: Broken): Promise<unknown> {
+  for (const seed of [1, 2]) {
+    const found = await verdict(new MapHost(), clause, { ...harness, seed });
+    if (found !== undefined) return found;
+  }
+  return verdict(new MapHost(), clause, { ...harness, seed: 3 });
+}
+
+const noHistory = { message: expect.stringMatching(/^with seed \d:\ns\d+: [^]*\nThe history of s\d+:\n\{"client":/) };
 
 describe('a broken store is caught in processes', () => {
   it('that ignores the fence', async () => {
@@ -63,8 +76,8 @@ describe('a broken store is caught in processes', () => {
   ])('to which %s', async (mistake, clause) => {
     const module = new URL('./served/mistaken-map.ts', import.meta.url);
     const server = { config: (address: Address) => ({ ...address, mistake }), frozenMs: 4_000 };
-    expect(await verdict(new MapHost(), clause, { module, server })).toMatchObject(noHistory);
-  }, 60_000);
+    expect(await verdictOfSeeds(clause, { module, server })).toMatchObject(noHistory);
+  }, 180_000);
 
   it.each([
     ['without a word of it', { tellsGenerations: false }, /, which was held, on i\d-/],

@@ -171,8 +171,8 @@ export class TcpProxy {
   async #accept(client: Socket): Promise<void> {
     client.on('error', () => undefined);
     const target = await Promise.resolve().then(this.target).catch(() => undefined);
-    // A server that is not there refuses as well.
-    if (target === undefined || this.#weather === 'dropped') {
+    // A client that has gone meanwhile would leave a line that nobody ends. A server that is not there refuses as well.
+    if (client.destroyed || !this.#server.listening || target === undefined || this.#weather === 'dropped') {
       client.resetAndDestroy();
       return;
     }
