@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { connect } from 'node:net';
 
 const GREETING = 'CONNECT {"verbose":false,"lang":"wire","version":"0","headers":true,"no_responders":true}\r\n';
@@ -34,11 +35,13 @@ export async function pingNats(port: number, withinMs = 1000): Promise<void> {
 /** Sends a request and resolves to the answer, which is JSON; rejects if nobody listens to the subject. */
 export function askNats(port: number, subject: string, question?: object, withinMs = 2000): Promise<object> {
   const text = question === undefined ? '' : JSON.stringify(question);
-  const request = `SUB answer 1\r\nPUB ${subject} answer ${Buffer.byteLength(text)}\r\n${text}\r\n`;
+  // Of this request alone: nodes of a cluster pass an answer on to whoever listens to its subject anywhere.
+  const answer = `_INBOX.${randomUUID()}`;
+  const request = `SUB ${answer} 1\r\nPUB ${subject} ${answer} ${Buffer.byteLength(text)}\r\n${text}\r\n`;
   return converse(port, request, (received) => {
     const readable = received.toString('latin1');
     if (readable.includes('NATS/1.0 503')) throw new Error(`${subject}: nobody listens on port ${port}`);
-    const head = /\r\nMSG answer 1 (\d+)\r\n/.exec(readable);
+    const head = /\r\nMSG \S+ 1 (\d+)\r\n/.exec(readable);
     if (head === null) return undefined;
     const begin = head.index + head[0].length;
     const end = begin + Number(head[1]);
