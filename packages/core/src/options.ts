@@ -29,17 +29,17 @@ export type ResolvedOptions<S extends OptionSpecs> = { readonly [K in keyof S]: 
 
 /** A value as an error shows it: of an object its class or the names in it, of an address nothing that stands before the `@`; at most 60 characters. */
 export function shown(value: unknown): string {
-  const text = typeof value === 'string' ? inspect(masked(value)) : typeof value === 'object' && value !== null ? outlineOf(value) : inspect(value);
+  const text = typeof value === 'string' ? inspect(value.includes('://') ? masked(value) : value) : typeof value === 'object' && value !== null ? outlineOf(value) : inspect(value);
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 
 /** What stood before the last `@` of an address may be a name and a password. */
-const masked = (text: string) => (text.includes('://') ? text.replace(/^([^@]*:\/\/)?.*@/s, '$1***@') : text);
+const masked = (text: string) => text.replace(/^([^@]*:\/\/)?.*@/s, '$1***@');
 
 function outlineOf(value: object): string {
   if (Array.isArray(value)) return `an array of ${value.length}`;
-  const prototype: unknown = Object.getPrototypeOf(value);
-  if (prototype !== null && prototype !== Object.prototype) return value.constructor.name;
+  const { constructor } = value as { readonly constructor?: unknown };
+  if (typeof constructor === 'function' && constructor !== Object) return constructor.name;
   const names = Object.keys(value);
   return names.length === 0 ? '{}' : `{ ${names.join(', ')} }`;
 }
@@ -50,7 +50,7 @@ function kindOf(value: unknown): string {
   return Array.isArray(value) ? 'an array' : typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }
 
-const shownAddress = (value: unknown) => (typeof value === 'string' ? shown(value.replace(/^([^@]*:\/\/)?.*@/s, '$1***@')) : kindOf(value));
+const shownAddress = (value: unknown) => (typeof value === 'string' ? shown(masked(value)) : kindOf(value));
 
 /** What stands in the error about an option that there is not. */
 interface OtherNames {

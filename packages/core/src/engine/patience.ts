@@ -1,6 +1,6 @@
 import type { FindOptions } from '../cluster-store.js';
 import { ClusterError, type LockHolder } from '../errors.js';
-import { isLockAnswer, type LockAnswer, type OnLocked } from '../options.js';
+import { isLockAnswer, shown, type LockAnswer, type OnLocked } from '../options.js';
 import { shortName } from '../session-id.js';
 import type { Asking } from './acquisition.js';
 import type { Engine } from './engine.js';
@@ -52,7 +52,7 @@ export class Patience {
     } catch (cause) {
       throw new ClusterError('CLUSTER_BAD_OPTION', `${expected}; it threw`, { cause });
     }
-    if (!isLockAnswer(answer)) throw new ClusterError('CLUSTER_BAD_OPTION', `${expected}, found ${typeof answer === 'string' ? `'${answer}'` : typeof answer}`);
+    if (!isLockAnswer(answer)) throw new ClusterError('CLUSTER_BAD_OPTION', `${expected}, found ${shown(answer)}`);
     return answer;
   }
 }
