@@ -7,7 +7,8 @@ export type Source = { readonly client: NatsConnection } | { readonly connect: C
 
 /** Over this time every caller has given up. */
 const CALL_MS = 30_000;
-const CONNECT_MS = 2_000;
+/** The client does not see that an attempt was cut off while it was greeted: only this ends it. */
+const CONNECT_MS = 1_000;
 
 /** A server that is back is found at once; one from which nothing comes is left after three pings. */
 const settings = {

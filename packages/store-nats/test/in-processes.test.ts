@@ -5,8 +5,7 @@ import { NatsCluster } from '../../../scripts/services/nats-cluster.js';
 import { NatsServer } from '../../../scripts/services/nats.js';
 import { until } from '../../../scripts/services/server-process.js';
 
-// Not part of npm test yet: after a network that lost answers an instance once answered again 23 ms late. By hand:
-// npx jest --testMatch '**/in-processes.manual.ts' under NODE_OPTIONS=--experimental-vm-modules; NATS_NODES=3: over three servers.
+// NATS_NODES=3: over three servers.
 const isCluster = process.env['NATS_NODES'] === '3';
 const STREAM = 'KV_cluster';
 const register = join(import.meta.dirname, '../../../scripts/ts-register.mjs');
