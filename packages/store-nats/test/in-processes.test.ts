@@ -5,7 +5,7 @@ import { NatsCluster } from '../../../scripts/services/nats-cluster.js';
 import { NatsServer } from '../../../scripts/services/nats.js';
 import { until } from '../../../scripts/services/server-process.js';
 
-// NATS_NODES=3: over three servers.
+// NATS_NODES=3 runs it over three servers, which takes two minutes and more; every elected leader costs some seconds.
 const isCluster = process.env['NATS_NODES'] === '3';
 const STREAM = 'KV_cluster';
 const register = join(import.meta.dirname, '../../../scripts/ts-register.mjs');
