@@ -42,12 +42,14 @@ export async function up(server: 'redis' | 'nats', kind: string): Promise<void> 
   const kinds = server === 'redis' ? redisKinds : natsKinds;
   const start = kinds[kind];
   if (start === undefined) throw new Error(`up ${server}: expected ${Object.keys(kinds).join(', ')}, found ${kind}`);
+  // From now on, so that a Ctrl-C while it starts ends it as well.
+  const interrupted = Promise.race(['SIGINT', 'SIGTERM', 'SIGHUP'].map((signal) => once(process, signal)));
   const { lines, stop } = await start();
   const doorbell = new Doorbell();
   await doorbell.open();
   for (const line of lines) console.log(line);
   console.log('Ctrl-C or npm run services -- down ends it.');
-  await Promise.race([doorbell.rung, ...['SIGINT', 'SIGTERM', 'SIGHUP'].map((signal) => once(process, signal))]);
+  await Promise.race([doorbell.rung, interrupted]);
   await stop();
   await doorbell.close();
 }
