@@ -1,8 +1,12 @@
 import type { Cluster, Redis } from 'ioredis';
-import { name, type OptionSpec, type OptionSpecs } from '@cluster/core/driver';
+import { hasMethods, name, shown, type OptionSpec, type OptionSpecs } from '@cluster/core/driver';
 
-const isClient = (value: unknown): boolean =>
-  typeof value === 'object' && value !== null && ['duplicate', 'evalsha'].every((method) => typeof Reflect.get(value, method) === 'function');
+const isClient = hasMethods('duplicate', 'evalsha', 'callBuffer');
+/** Of the package `redis`, since its version 4 and before. */
+const isOfNodeRedis = (value: unknown): boolean => hasMethods('evalSha')(value) || hasMethods('evalsha', 'duplicate')(value);
+
+const shownClient = (value: unknown): string => (isOfNodeRedis(value)
+  ? 'a client of node-redis (the package redis); make one of ioredis with the same settings, or give its address as url' : shown(value));
 
 /** What ioredis can take apart: its errors about other ones show them, passwords included. */
 function isAddress(value: unknown): boolean {
@@ -18,7 +22,7 @@ function isAddress(value: unknown): boolean {
 /** The options of a Redis store. */
 export const redisStoreOptions = {
   client: {
-    default: undefined, expected: 'a Redis or Cluster of ioredis', accepts: isClient,
+    default: undefined, expected: 'a Redis or Cluster of ioredis', accepts: isClient, shown: shownClient,
     meaning: 'Whose settings are used: connections of the store\'s own are made like it. It is neither used nor closed. Either this or `url`.',
   } satisfies OptionSpec<Redis | Cluster | undefined> as OptionSpec<Redis | Cluster | undefined>,
   url: {

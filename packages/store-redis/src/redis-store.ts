@@ -1,6 +1,7 @@
 import { ClusterError } from '@cluster/core';
 import { ClusterStoreBase, resolveOptions } from '@cluster/core/driver';
 import { IoredisConnection, isCluster, keyPrefixOf } from './connection.js';
+import { hints } from './hints.js';
 import { redisStoreOptions, type RedisStoreOptions } from './options.js';
 import { RedisTable } from './redis-table.js';
 
@@ -10,7 +11,7 @@ import { RedisTable } from './redis-table.js';
  */
 export class RedisStore extends ClusterStoreBase {
   constructor(options: RedisStoreOptions) {
-    const { instanceId, ...rest } = resolveOptions('RedisStore', redisStoreOptions, options);
+    const { instanceId, ...rest } = resolveOptions('RedisStore', redisStoreOptions, options, { hints });
     super(tableOver(rest), { instanceId });
   }
 }
@@ -27,7 +28,7 @@ function tableOver({ client, url, prefix }: Resolved): RedisTable {
   if (url !== undefined && client === undefined) {
     return new RedisTable({ connect: () => new IoredisConnection(url), isCluster: false, prefix, database: databaseOf(url) });
   }
-  throw new ClusterError('CLUSTER_BAD_OPTION', `RedisStore: expected either client or url, found ${url === undefined ? 'neither' : 'both'}`);
+  throw new ClusterError('CLUSTER_BAD_OPTION', `RedisStore: expected either client or url, found ${url === undefined ? 'neither, or undefined' : 'both'}`);
 }
 
 const databaseOf = (url: string): number => Number(/\/(\d+)(?:\?.*)?$/.exec(url)?.[1] ?? 0);

@@ -2,6 +2,7 @@ import 'reflect-metadata';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Container } from 'inversify';
 import { Redis } from 'ioredis';
+import { createClient, createCluster } from 'redis';
 import { ClusterStore, DistributedManager, Manager } from '@cluster/core';
 import { managerModule } from '@cluster/core/inversify';
 import { RedisServer } from '../../../scripts/services/redis.js';
@@ -23,8 +24,25 @@ describe('the options', () => {
         + 'url: expected a URL that begins with redis:// or rediss://, with user and password percent-encoded, found a string; '
         + "prefix: expected a text of up to 100 characters, without { and }, found 'a{b}'; "
         + "instanceId: expected 1 to 64 of the characters A-Z a-z 0-9 _ -, found 'no spaces'; "
-        + 'db: no such option; known are client, url, prefix, instanceId',
+        + 'db: no such option; use url, or client: new Redis({ ... }) of ioredis',
     }));
+  });
+
+  it.each([
+    ['ttl', 'use idleTimeoutMs of session() or of the manager, in ms'], ['disableTouch', 'leave it out: touches are few, and sent together'],
+    ['serializer', 'use codec of session() or of the manager'], ['keyPrefix', 'use prefix'], ['sentinels', 'use client: new Redis({ sentinels, name }) of ioredis'],
+    ['context', 'give it to session() or to the manager'], ['prefx', 'did you mean prefix?'], ['compress', 'known are client, url, prefix, instanceId'],
+  ])('say what to do in place of %s, which other libraries have', (option, advice) => {
+    expect(() => made({ url: server.url, [option]: 1 })).toThrow(`RedisStore: ${option}: no such option; ${advice}`);
+  });
+
+  it('refuse a client of node-redis, whose methods are others, and say so', () => {
+    const refusal = 'RedisStore: client: expected a Redis or Cluster of ioredis, found a client of node-redis (the package redis); '
+      + 'make one of ioredis with the same settings, or give its address as url';
+    expect(() => made({ client: createClient() })).toThrow(refusal);
+    expect(() => made({ client: createCluster({ rootNodes: [{ url: server.url }] }) })).toThrow(refusal);
+    const called = () => undefined;
+    expect(() => made({ client: { evalsha: called, duplicate: called } })).toThrow(refusal); // as version 3 has it
   });
 
   it.each(['redis://user:s3cret/1@redis:6379', 'redis://:s3cret', 'redis://user:s3cret%zz@redis'])('show nothing of a URL that cannot be taken apart', (url) => {
@@ -33,7 +51,7 @@ describe('the options', () => {
 
   it('are either a client or a URL', () => {
     const client = new Redis({ lazyConnect: true });
-    expect(() => made({})).toThrow('RedisStore: expected either client or url, found neither');
+    expect(() => made({ url: undefined })).toThrow('RedisStore: expected either client or url, found neither, or undefined');
     expect(() => made({ client, url: server.url })).toThrow('RedisStore: expected either client or url, found both');
   });
 
