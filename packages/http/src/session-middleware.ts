@@ -1,8 +1,9 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import { ClusterError, type Health, type Manager } from '@cluster/core';
 import { answerError } from './answer.js';
+import { shareClass } from './hidden-class.js';
 import type { HttpSession } from './http-session.js';
 import { resolveSessionOptions, type SessionOptions } from './options.js';
 import { Redirects } from './redirects.js';
@@ -71,6 +72,8 @@ function newTurn(site: Site, req: IncomingMessage, res: ServerResponse | undefin
     throw new ClusterError('CLUSTER_BAD_OPTION', 'session: expected one session({...}) per request, found that another one has given this request its session before; let the path decide which of them it passes');
   }
   if (before !== undefined) return undefined;
+  shareClass(req, IncomingMessage.prototype);
+  if (res !== undefined) shareClass(res, ServerResponse.prototype);
   const turn = new Turn(site, req, res);
   Object.defineProperty(req, 'session', sessionProperty);
   Object.defineProperty(req, 'sessionID', idProperty);
