@@ -26,15 +26,6 @@ async function verdict(host: MapHost, clause: string, harness: Broken = {}): Pro
   return outcomes[0]?.error;
 }
 
-/** A fault that takes a request at the right moment: by one of three seeds. */
-async function verdictOfSeeds(clause: string, harness: Broken): Promise<unknown> {
-  for (const seed of [1, 2]) {
-    const found = await verdict(new MapHost(), clause, { ...harness, seed });
-    if (found !== undefined) return found;
-  }
-  return verdict(new MapHost(), clause, { ...harness, seed: 3 });
-}
-
 const noHistory = { message: expect.stringMatching(/^with seed \d:\ns\d+: [^]*\nThe history of s\d+:\n\{"client":/) };
 
 describe('a broken store is caught in processes', () => {
@@ -72,7 +63,7 @@ describe('a broken store is caught in processes', () => {
   ])('to which %s', async (mistake, clause) => {
     const module = new URL('./served/mistaken-map.ts', import.meta.url);
     const server = { config: (address: Address) => ({ ...address, mistake }), frozenMs: 4_000 };
-    expect(await verdictOfSeeds(clause, { module, server })).toMatchObject(noHistory);
+    expect(await verdict(new MapHost(), clause, { module, server })).toMatchObject(noHistory);
   }, 180_000);
 
   it.each([

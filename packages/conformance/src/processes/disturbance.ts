@@ -1,6 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ProcessBench } from './process-bench.js';
+import type { Turn } from './turn.js';
 
 /** Something that goes wrong with a store, and ends. */
 export interface Disturbance {
@@ -15,6 +16,12 @@ export interface Disturbance {
   readonly mayLose?: boolean;
 }
 
+/** A request at work on each instance. */
+async function atWork(bench: ProcessBench): Promise<Turn[]> {
+  const turns = await Promise.all(bench.instances.serving.map(async (life) => bench.had(life, await bench.added(life), bench.settings.lockTimeoutMs)));
+  return turns.filter((turn) => turn !== undefined);
+}
+
 /** It happens while clients send requests; every instance answers again soon after its end. */
 export async function disturbed(bench: ProcessBench, disturbance: Disturbance): Promise<void> {
   const { storeTimeoutMs, leaseMs } = bench.settings;
@@ -25,12 +32,16 @@ export async function disturbed(bench: ProcessBench, disturbance: Disturbance): 
       await disturbance.lag();
       await sleep(longMs / 3);
     }
+    const turns = await atWork(bench);
     await disturbance.begin();
+    // Of the requests that clients send none may be just then at the step that matters.
+    const sent = Promise.all(turns.map((turn) => turn.send(turn.change('a'))));
     try {
       await sleep(disturbance.lastsMs ?? longMs);
     } finally {
       await disturbance.end();
     }
+    await sent;
     await bench.answerAgain(bench.instances.serving, performance.now());
     await sleep(longMs / 3);
   };
