@@ -42,13 +42,18 @@ export class Pace {
   }
 
   /**
-   * Observes something that must be seen before a time is over. An answer that came after it says nothing: the machine is slow,
-   * and it is tried again with twice the time.
+   * Observes something that must be seen before a time is over. What was answered or rejected after it says nothing: the machine
+   * is slow, and it is tried again with twice the time.
    */
   async inTime<T>(observe: (spanMs: number) => Promise<{ readonly seen: T; readonly validUntilMs: number }>): Promise<T> {
     for (let spanMs = this.paceMs; spanMs <= LONGEST_SPAN_MS; spanMs *= 2) {
-      const { seen, validUntilMs } = await observe(spanMs);
-      if (this.nowMs() < validUntilMs) return seen;
+      const endMs = this.nowMs() + spanMs;
+      try {
+        const { seen, validUntilMs } = await observe(spanMs);
+        if (this.nowMs() < validUntilMs) return seen;
+      } catch (error) {
+        if (this.nowMs() < endMs || 2 * spanMs > LONGEST_SPAN_MS) throw error;
+      }
     }
     return assert.fail(`the store takes too long to be observed within ${LONGEST_SPAN_MS} ms`);
   }
