@@ -30,6 +30,7 @@ describe('a broken store in two processes', () => {
   it.each([
     [{ module: new URL('./collecting-runner.ts', import.meta.url) }, 'expected an export createStore'],
     [{ module: new URL('./not-there.ts', import.meta.url) }, 'not-there'],
+    [{ module: new URL('./served/own-name.ts', import.meta.url) }, 'expected createStore to make a store with the instanceId'],
     [{ module, lacks: ['readSession'] as const }, 'the harness names readSession in lacks'],
   ])('is named if the harness is wrong: %#', async (wrong, message) => {
     const served = await host();

@@ -27,30 +27,6 @@ describe('the options', () => {
   it('include a directory at least', () => {
     expect(() => new FilesystemStore({} as { directory: string })).toThrow('directory is required: expected the path of a folder');
   });
-
-  it('give the instance its id, or a random one', () => {
-    expect(new FilesystemStore({ directory, instanceId: 'web-1' }).instanceId).toBe('web-1');
-    expect(new FilesystemStore({ directory }).instanceId).not.toBe(new FilesystemStore({ directory }).instanceId);
-  });
-});
-
-describe('sessions of two managers over one folder', () => {
-  it('move between them with every change, and outlive both', async () => {
-    const managers = ['a', 'b'].map((instanceId) => new DistributedManager(new FilesystemStore({ directory, instanceId }), { context: 'shop' }));
-    const [first, second] = managers;
-    if (first === undefined || second === undefined) throw new Error('two were made');
-    const session = first.createSession();
-    session.set('count', 0);
-    await first.sendSession(session);
-    for (let round = 0; round < 20; round++) {
-      const manager = round % 3 === 0 ? second : first;
-      await manager.update(session.id, (found) => { found.set('count', Number(found.get('count')) + 1); });
-    }
-    await Promise.all(managers.map((manager) => manager.stop()));
-    const later = new DistributedManager(new FilesystemStore({ directory }), { context: 'shop' });
-    expect((await later.findSession(session.id, { access: 'snapshot' }))?.get('count')).toBe(20);
-    await later.stop();
-  });
 });
 
 describe('in a container', () => {
@@ -58,6 +34,7 @@ describe('in a container', () => {
     const container = new Container();
     container.load(filesystemStoreModule({ directory, instanceId: 'web-1' }), managerModule({ context: 'shop' }));
     const manager = container.get<Manager>(Manager);
+    expect(manager.store.instanceId).toBe('web-1');
     expect(manager.store).toBeInstanceOf(FilesystemStore);
     expect(container.get<ClusterStore>(ClusterStore)).toBe(manager.store);
     await manager.start();

@@ -21,5 +21,7 @@ export async function createStore({ module, instanceId, config }: Beginning, ste
   const loaded = await import(module) as Record<string, unknown>; // a module is an object
   const factory = loaded.createStore;
   if (!isFactory(factory)) throw new TypeError(`${module}: expected an export createStore({ instanceId, config })`);
-  return factory({ instanceId, config, step });
+  const store = await factory({ instanceId, config, step });
+  if (store.instanceId !== instanceId) throw new TypeError(`${module}: expected createStore to make a store with the instanceId '${instanceId}', found '${store.instanceId}'`);
+  return store;
 }
