@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
@@ -178,6 +179,25 @@ describe('a proxy before an echo server', () => {
     }
     expect(got.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 13 }, (_, index) => index));
     expect(arrived).toHaveLength(got.reduce((sum, length) => sum + length + 1, 0));
+  });
+
+  it('cuts a client that is just ending, and leaves nothing of it', async () => {
+    const accepted: Socket[] = [];
+    const note = (message: unknown): void => { accepted.push((message as { socket: Socket }).socket); }; // as node documents it
+    subscribe('net.server.socket', note);
+    const client = await talking();
+    unsubscribe('net.server.socket', note);
+    const own = accepted.find((socket) => socket.localPort === proxy.address.port);
+    if (own === undefined) throw new Error('the proxy accepted the client');
+    const closed = once(own, 'close');
+    const drop = (): void => { proxy.weather = 'dropped'; };
+    // From the tick after `end()` to the end of the poll phase the proxy's side is being shut down.
+    const dropOnceEnding = (): void => { process.nextTick(own.writableEnded ? drop : dropOnceEnding); };
+    own.once('end', dropOnceEnding);
+    client.socket.end();
+    await closed;
+    expect(own.writableEnded).toBe(true);
+    await becomes(() => client.isClosed);
   });
 
   it('ends a client whose server is not there, and finds one that comes back elsewhere', async () => {

@@ -22,6 +22,12 @@ const LOSING_STEP = 5;
 /** What travels: bytes, or the end of them. */
 type Parcel = Buffer | 'end';
 
+/** What has begun to end can only end: reset all the same its handle would stay, and the process would not exit (libuv mixes no shutdown and reset). */
+function reset(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
+}
+
 /** One client's connection, and the one to the server that goes with it. */
 class Line {
   readonly #server: Socket;
@@ -59,7 +65,7 @@ class Line {
   willLose(which: number): void { this.#lastAnswer = which; }
 
   cut(): void {
-    this.client.resetAndDestroy();
+    reset(this.client);
     this.#server.destroy();
     this.over();
   }
@@ -173,7 +179,7 @@ export class TcpProxy {
     const target = await Promise.resolve().then(this.target).catch(() => undefined);
     // A client that has gone meanwhile would leave a line that nobody ends. A server that is not there refuses as well.
     if (client.destroyed || !this.#server.listening || target === undefined || this.#weather === 'dropped') {
-      client.resetAndDestroy();
+      reset(client);
       return;
     }
     const line: Line = new Line(client, this, target, () => { this.#lines.delete(line); });
