@@ -1,5 +1,3 @@
-import { once } from 'node:events';
-import { Agent, request } from 'node:http';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { hosts, instance, stopAll } from './support/cluster.js';
 import { closeAll, raw, serve, Visitor } from './support/servers.js';
@@ -19,11 +17,6 @@ describe.each(names)('under %s', (name) => {
       if (req.method === 'POST' && req.session.count !== undefined) {
         req.session.count += 1;
         await manager.update(req.session.id, (session) => { session.count = (session.count ?? 0) + 1; });
-        const found = await manager.findSession(req.session.id);
-        if (found !== undefined) {
-          found.user = 'ada';
-          await manager.sendSession(found);
-        }
         req.session.count += 1;
       } else if (req.method === 'POST') {
         req.session.count = 0;
@@ -32,8 +25,8 @@ describe.each(names)('under %s', (name) => {
     }) ?? (() => undefined));
     const visitor = new Visitor();
     await visitor.post(url);
-    expect((await visitor.post(url)).body).toBe('{"count":3,"user":"ada"}');
-    expect((await visitor.get(url)).body).toBe('{"count":3,"user":"ada"}');
+    expect((await visitor.post(url)).body).toBe('{"count":3}');
+    expect((await visitor.get(url)).body).toBe('{"count":3}');
     expect(manager.health()).toMatchObject({ running: 0, waiting: 0 });
   });
 
@@ -68,27 +61,6 @@ describe.each(names)('under %s', (name) => {
     await visitor.post(`${url}/forgets`);
     expect(await visitor.post(url)).toMatchObject({ status: 200, body: '3' });
     expect(sessions.health().running).toBe(0);
-  });
-
-  it('two requests that follow each other on one connection do not share a handle', async () => {
-    const sessions = instance();
-    const { url } = await serve(hosts[name]?.(sessions, async (req, res) => {
-      req.session.count = (req.session.count ?? 0) + 1;
-      await Promise.resolve();
-      res.end(String(req.session.count));
-    }) ?? (() => undefined));
-    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-    let cookie: string | undefined;
-    const bodies: string[] = [];
-    for (let count = 0; count < 3; count += 1) {
-      const asked = request(url, { agent, method: 'POST', headers: cookie === undefined ? {} : { cookie } }).end();
-      // node emits the response as the only argument.
-      const [res] = await once(asked, 'response') as [import('node:http').IncomingMessage];
-      cookie ??= res.headers['set-cookie']?.[0]?.split(';')[0];
-      bodies.push(Buffer.concat(await res.toArray()).toString());
-    }
-    agent.destroy();
-    expect(bodies).toEqual(['1', '2', '3']);
   });
 
   it('pipelined requests do not share a handle, also where the session is here already', async () => {
