@@ -224,11 +224,11 @@ describe.each(natsReleases())('a NATS server (%s)', (release) => {
 describe('three NATS servers', () => {
   it('have a stream together, and one that comes back learns what it missed', async () => {
     await using cluster = await NatsCluster.start();
-    expect(await cluster.nodes[0]!.ask('$JS.API.STREAM.CREATE.KV_x', bucket(3))).toMatchObject({ did_create: true });
+    await cluster.make(bucket(3));
     const leader = await cluster.settled('KV_x');
     const other = cluster.nodes.find((node) => node !== leader)!;
     await other.kill();
-    expect(await cluster.leaderOf('KV_x')).toBe(leader);
+    await until('two nodes have a leader', async () => await cluster.leaderOf('KV_x') !== undefined);
     await other.restart();
     await cluster.settled('KV_x');
     expect(await other.ask('$JS.API.STREAM.INFO.KV_x')).toMatchObject({ cluster: { replicas: [{ current: true }, { current: true }] } });

@@ -9,6 +9,8 @@ interface StreamAnswer {
   readonly cluster?: { readonly leader?: string; readonly replicas?: readonly { readonly name: string; readonly current: boolean }[] };
 }
 
+const nobody = (): StreamAnswer => ({ error: { description: 'nobody answers' } });
+
 /** Three NATS servers, each with JetStream, that elect leaders among themselves. */
 export class NatsCluster {
   private constructor(readonly nodes: readonly NatsServer[]) {}
@@ -32,14 +34,23 @@ export class NatsCluster {
 
   get urls(): readonly string[] { return this.nodes.map(({ url }) => url); }
 
-  /** Resolves when there is somebody who can make streams. */
+  /** Resolves when every node knows somebody who can make streams. */
   async ready(): Promise<void> {
-    await until('JetStream has a leader', () => this.#ask('$JS.API.STREAM.NAMES').then(({ error }) => error === undefined, () => false));
+    await until('JetStream has a leader', async () => {
+      const answers = await Promise.all(this.#running.map((node): Promise<StreamAnswer> => node.ask('$JS.API.STREAM.NAMES').catch(nobody)));
+      return answers.every(({ error }) => error === undefined);
+    });
+  }
+
+  /** Makes a stream, or finds that there is this one. */
+  async make(stream: { readonly name: string } & object): Promise<void> {
+    // A request that meets a change of leaders is not answered, or refused; it can be sent again.
+    await until(`there is ${stream.name}`, async () => (await this.#ask(`$JS.API.STREAM.CREATE.${stream.name}`, stream)).error === undefined);
   }
 
   /** The node that takes the writes of this stream; undefined while there is none. */
   async leaderOf(stream: string): Promise<NatsServer | undefined> {
-    const { cluster } = await this.#ask(`$JS.API.STREAM.INFO.${stream}`).catch((): StreamAnswer => ({}));
+    const { cluster } = await this.#ask(`$JS.API.STREAM.INFO.${stream}`);
     return this.nodes.find(({ name, pid }) => pid !== undefined && name === cluster?.leader);
   }
 
@@ -59,9 +70,10 @@ export class NatsCluster {
 
   async [Symbol.asyncDispose](): Promise<void> { await this.stop(); }
 
-  async #ask(subject: string): Promise<StreamAnswer> {
-    const asked = this.nodes.filter(({ pid }) => pid !== undefined).map((node) => node.ask(subject));
-    // A node that stands still answers nothing.
-    return Promise.any(asked);
+  get #running(): readonly NatsServer[] { return this.nodes.filter(({ pid }) => pid !== undefined); }
+
+  /** What the first node answers; a node that stands still answers nothing. */
+  #ask(subject: string, question?: object): Promise<StreamAnswer> {
+    return Promise.any(this.#running.map((node) => node.ask(subject, question))).catch(nobody);
   }
 }
