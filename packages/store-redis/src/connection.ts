@@ -58,13 +58,16 @@ function connectionLike(template: Redis | Cluster | string): Redis | Cluster {
   return template.duplicate([], { ...clusterSettings, redisOptions: settingsOver(template.options.redisOptions) });
 }
 
-interface Failure { readonly name?: string; readonly message?: string }
+interface Failure { readonly name?: string; readonly message?: string; readonly lastNodeError?: unknown }
 
 /** Errors of the system are of another realm in some test runners. */
 const asFailure = (error: unknown): Failure => (typeof error === 'object' && error !== null ? error : { message: String(error) });
 
-/** Without the command that ioredis adds, whose arguments are content of sessions. */
-const stripped = (error: unknown): Error => new Error(asFailure(error).message);
+/** Without the command that ioredis adds, whose arguments are content of sessions. Of all nodes' errors the last one says more than their sum. */
+function stripped(error: unknown): Error {
+  const { lastNodeError, message } = asFailure(error);
+  return new Error(lastNodeError === undefined || lastNodeError === null ? message : `no node can be used, the last one since: ${asFailure(lastNodeError).message}`);
+}
 
 /** What the server answered. A script changes nothing before its first command that could be refused. */
 const isRefusal = (error: unknown): boolean => asFailure(error).name === 'ReplyError';
@@ -90,6 +93,16 @@ function gather(stream: Redis['stream'] | undefined): void {
   setImmediate(() => { stream.uncork(); });
 }
 
+const usesTls = (client: Redis | Cluster): boolean => (isCluster(client) ? client.options.redisOptions?.tls : client.options.tls) !== undefined;
+
+/** What TLS says is known by few. */
+function adviceOn({ message }: Error, isTls: boolean): string {
+  if (isTls && message.includes('certificate')) return '; let Node.js know its authority by NODE_EXTRA_CA_CERTS, or give a client with tls: { ca }';
+  if (isTls && message.includes('ETIMEDOUT')) return '; does it speak TLS on that port?';
+  if (!isTls && /ECONNRESET|EPIPE/.test(message)) return '; does it expect TLS (rediss://) on that port?';
+  return '';
+}
+
 /** By ioredis: connections of its own, made like the client or by the URL that was given. */
 export class IoredisConnection implements Connection {
   readonly #client: Redis | Cluster;
@@ -105,14 +118,15 @@ export class IoredisConnection implements Connection {
 
   async open(): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => { timer = setTimeout(() => { reject(new Error(`no answer within ${START_MS} ms`)); }, START_MS); });
+    const expected = isCluster(this.#client) ? 'no node that says that the cluster is whole (CLUSTER SLOTS, CLUSTER INFO)' : 'no answer';
+    const late = new Promise<never>((_, reject) => { timer = setTimeout(() => { reject(new Error(`${expected} within ${START_MS} ms`)); }, START_MS); });
     try {
       await Promise.race([this.#connect(), late]);
       this.#isOpen = true;
     } catch (error) {
       this.close();
       const cause = this.#lastError ?? stripped(error);
-      throw new ClusterError('CLUSTER_UNAVAILABLE', `Redis cannot be connected to: ${cause.message}`, { cause });
+      throw new ClusterError('CLUSTER_UNAVAILABLE', `Redis cannot be connected to: ${cause.message}${adviceOn(cause, usesTls(this.#client))}`, { cause });
     } finally {
       clearTimeout(timer);
     }

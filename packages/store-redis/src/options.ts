@@ -10,7 +10,7 @@ const shownClient = (value: unknown): string => (isOfNodeRedis(value)
 
 /** What ioredis can take apart: its errors about other ones show them, passwords included. */
 function isAddress(value: unknown): boolean {
-  if (typeof value !== 'string' || !/^rediss?:\/\/./.test(value) || !URL.canParse(value)) return false;
+  if (typeof value !== 'string' || !/^rediss?:\/\/./.test(value) || !URL.canParse(value) || !/^\/?\d*$/.test(new URL(value).pathname)) return false;
   try {
     decodeURIComponent(value);
     return true;
@@ -26,7 +26,8 @@ export const redisStoreOptions = {
     meaning: 'Whose settings are used: connections of the store\'s own are made like it. It is neither used nor closed. Either this or `url`.',
   } satisfies OptionSpec<Redis | Cluster | undefined> as OptionSpec<Redis | Cluster | undefined>,
   url: {
-    default: undefined, secret: true, expected: 'a URL that begins with redis:// or rediss://, with user and password percent-encoded',
+    default: undefined, secret: true,
+    expected: 'a URL that begins with redis:// or rediss://, with user and password percent-encoded, and no path but the number of a database',
     accepts: isAddress,
     meaning: 'Where Redis is, with user, password and number of the database: `rediss://user:password@host:6379/0`. Either this or `client`.',
   } satisfies OptionSpec<string | undefined> as OptionSpec<string | undefined>,

@@ -3,6 +3,7 @@ import { testDriver, testProcesses } from '@cluster/conformance';
 import { RedisCluster } from '../../../scripts/services/redis-cluster.js';
 import type { RedisServer } from '../../../scripts/services/redis.js';
 import { Ear } from './ear.js';
+import { documentedUser, expectEachRightUsed, newerThan62 } from './least-rights.js';
 import { faultsOnly, program, tableOver, tableOverCluster } from './table-over.js';
 
 const cluster = await RedisCluster.start({ aof: true });
@@ -12,6 +13,8 @@ if (node === undefined) throw new Error('a cluster has nodes');
 afterAll(() => cluster.stop());
 
 const addresses = cluster.nodes.map(({ host, port }) => ({ host, port }));
+const user = documentedUser('cluster');
+for (const each of cluster.nodes) await user.makeAt(each);
 const texts = (reply: unknown): string[] => (Array.isArray(reply) ? reply.map(String) : []);
 
 /** Moves some of the slots in use: of sessions and leases, and of the channels by which instances hear each other. */
@@ -26,7 +29,12 @@ async function migrateAway(server: RedisServer): Promise<void> {
 }
 
 describe('over Redis Cluster', () => {
-  testDriver({ describe, it }, { open: () => tableOverCluster(addresses) });
+  testDriver({ describe, it }, { open: () => tableOverCluster(addresses, user) });
+
+  it('the rights that the documentation gives to a user were enough for this, and each was needed', async () => {
+    await expectEachRightUsed(cluster.nodes, user.rights);
+    expect((await newerThan62(node, user.rights)).map((right) => right.split(' ')[0])).toEqual(['spublish', 'ssubscribe']);
+  });
 
   testProcesses(faultsOnly({ describe, it }), {
     ...program, config: { nodes: addresses },
@@ -68,6 +76,17 @@ describe('over Redis Cluster', () => {
     while (after === undefined) after = await table.beat('web-1.0', 2, 10_000).catch(() => undefined);
     expect(after).not.toEqual(before);
     await table.stop();
+  });
+
+  it('a wrong password and a missing right are named where nothing more can be told than that no node will do', async () => {
+    await expect(tableOverCluster(addresses, { username: user.username, password: 'wrong' }).start(new Ear('web-1').context)).rejects.toMatchObject({
+      code: 'CLUSTER_UNAVAILABLE', message: expect.stringMatching(/^Redis cannot be connected to: no node can be used, the last one since: WRONGPASS /),
+    });
+    for (const each of cluster.nodes) await each.send('ACL', 'SETUSER', 'less', 'on', '>secret', '~*', '&*', '+@all', '-cluster|info');
+    await expect(tableOverCluster(addresses, { username: 'less', password: 'secret' }).start(new Ear('web-1').context)).rejects.toMatchObject({
+      code: 'CLUSTER_UNAVAILABLE',
+      message: 'Redis cannot be connected to: no node that says that the cluster is whole (CLUSTER SLOTS, CLUSTER INFO) within 5000 ms',
+    });
   });
 
   it('a single server of it is refused', async () => {

@@ -21,7 +21,7 @@ describe('the options', () => {
     expect(() => made({ client: {}, url: 'http://user:secret@redis', prefix: 'a{b}', instanceId: 'no spaces', db: 1 })).toThrow(expect.objectContaining({
       code: 'CLUSTER_BAD_OPTION',
       message: 'RedisStore: client: expected a Redis or Cluster of ioredis, found {}; '
-        + 'url: expected a URL that begins with redis:// or rediss://, with user and password percent-encoded, found a string; '
+        + 'url: expected a URL that begins with redis:// or rediss://, with user and password percent-encoded, and no path but the number of a database, found a string; '
         + "prefix: expected a text of up to 100 characters, without { and }, found 'a{b}'; "
         + "instanceId: expected 1 to 64 of the characters A-Z a-z 0-9 _ -, found 'no spaces'; "
         + 'db: no such option; use url, or client: new Redis({ ... }) of ioredis',
@@ -45,7 +45,7 @@ describe('the options', () => {
     expect(() => made({ client: { evalsha: called, duplicate: called } })).toThrow(refusal); // as version 3 has it
   });
 
-  it.each(['redis://user:s3cret/1@redis:6379', 'redis://:s3cret', 'redis://user:s3cret%zz@redis'])('show nothing of a URL that cannot be taken apart', (url) => {
+  it.each(['redis://user:s3cret/1@redis:6379', 'redis://:s3cret', 'redis://user:s3cret%zz@redis', 'redis://:s3cret@redis/shop'])('show nothing of a URL that cannot be taken apart', (url) => {
     expect(() => made({ url })).toThrow(expect.objectContaining({ code: 'CLUSTER_BAD_OPTION', message: expect.not.stringContaining('s3cret') }));
   });
 

@@ -3,6 +3,7 @@ import { inspect } from 'node:util';
 import type { DriverContext } from '@cluster/core/driver';
 import { RedisServer, type RedisSettings } from '../../../scripts/services/redis.js';
 import { faultOf } from '../src/server-check.js';
+import { documentedUser } from './least-rights.js';
 import { tableOver } from './table-over.js';
 
 const context: DriverContext = { context: 'shop', instanceId: 'web-1', receive: () => undefined, listening: () => undefined };
@@ -16,7 +17,7 @@ async function started(settings?: RedisSettings): Promise<RedisServer> {
 }
 
 /** What a table over the server declares once it has looked. */
-async function declaredOver({ url }: RedisServer) {
+async function declaredOver({ url }: { readonly url: string }) {
   const table = tableOver(url);
   await table.start(context);
   await table.stop();
@@ -47,7 +48,7 @@ describe('start is refused with CLUSTER_UNAVAILABLE', () => {
     });
   });
 
-  it.each([['-info', /^this Redis cannot hold sessions: NOPERM .*'info'/], ['resetchannels', /^this Redis cannot hold sessions: NOPERM .*channels/]])(
+  it.each([['-info', /^this Redis cannot hold sessions: NOPERM .*'info'/], ['resetchannels', /^this Redis cannot hold sessions: NOPERM .*channel/]])(
     'by a server that does not let the user do what is needed (%s), saying what', async (right, message) => {
       const server = await started();
       await server.send('ACL', 'SETUSER', 'shop', 'on', '>s3cret', '~*', '&*', '+@all', right);
@@ -97,6 +98,13 @@ describe('a server is taken for what it is', () => {
     await replica.send('REPLICAOF', primary.host, String(primary.port));
     while (await primary.info('connected_slaves') !== '1') await new Promise((resolve) => { setTimeout(resolve, 10); });
     expect(await declaredOver(primary)).toMatchObject({ rollback: true, durability: 'process' });
+  });
+
+  it('losing nothing also by a user with the documented rights, who may ask how it writes', async () => {
+    const [server, user] = [await started({ aof: true }), documentedUser('single')];
+    await user.makeAt(server);
+    expect(await declaredOver({ url: `redis://${user.username}:${user.password}@${server.host}:${server.port}` })).toMatchObject({ rollback: false, durability: 'power' });
+    expect(await server.send('ACL', 'LOG')).toEqual([]);
   });
 
   it('losing its last moments, if it does not tell', async () => {

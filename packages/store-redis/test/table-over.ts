@@ -12,8 +12,9 @@ export const tableOver = (url: string, database = 0): RedisTable =>
   new RedisTable({ connect: () => new IoredisConnection(url), isCluster: false, prefix: 'cluster:', database });
 
 /** The same over Redis Cluster. */
-export function tableOverCluster(nodes: readonly Address[]): RedisTable {
-  const client = new Cluster(nodes.map(({ host, port }) => ({ host, port })), { lazyConnect: true });
+export function tableOverCluster(nodes: readonly Address[], { username, password }: { readonly username?: string; readonly password?: string } = {}): RedisTable {
+  const redisOptions = username === undefined || password === undefined ? {} : { username, password };
+  const client = new Cluster(nodes.map(({ host, port }) => ({ host, port })), { lazyConnect: true, redisOptions });
   return new RedisTable({ connect: () => new IoredisConnection(client), isCluster: true, prefix: 'cluster:', database: 0 });
 }
 
