@@ -4,16 +4,22 @@ import type { Socket } from 'node:net';
 /** Who wants to hear when a client leaves. */
 export interface Waiter { left(): void }
 
-// One listener per connection: it may carry many requests one after the other, and several at once.
-const waiting = new WeakMap<Socket, Set<Waiter>>();
+// One listener per connection: it may carry many requests one after the other, and several at once. No Set: of one that empties
+// with each request all that ever waited would stay until a full collection.
+const waiting = new WeakMap<Socket, Waiter[]>();
 
-function waitersOn(socket: Socket): Set<Waiter> {
+function waitersOn(socket: Socket): Waiter[] {
   const known = waiting.get(socket);
   if (known !== undefined) return known;
-  const waiters = new Set<Waiter>();
+  const waiters: Waiter[] = [];
   waiting.set(socket, waiters);
-  socket.once('close', () => { for (const waiter of waiters) waiter.left(); });
+  socket.once('close', () => { for (const waiter of [...waiters]) waiter.left(); });
   return waiters;
+}
+
+function drop(waiters: Waiter[], waiter: Waiter): void {
+  const at = waiters.indexOf(waiter);
+  if (at >= 0) waiters.splice(at, 1);
 }
 
 /** Whether this is a request of HTTP/2 whose stream has ended: its response says nothing more. */
@@ -34,9 +40,9 @@ export function hearDeparture(req: IncomingMessage, res: ServerResponse | undefi
     return;
   }
   const waiters = socket === undefined ? undefined : waitersOn(socket);
-  waiters?.add(waiter);
+  waiters?.push(waiter);
   res?.on('close', () => {
-    waiters?.delete(waiter);
+    if (waiters !== undefined) drop(waiters, waiter);
     waiter.left();
   });
 }

@@ -9,7 +9,6 @@ interface Deadline extends Linked<Deadline> {
 
 /** Many deadlines over one timer: nearly all of them are cancelled soon, and making a timer costs more than a place in a list. */
 export class Deadlines {
-  // No Set: one that is emptied again and again is made anew each time.
   readonly #pending = new OrderOfUse<Deadline>();
   #firesAtMs = Infinity;
   #cancel: CancelTimer = () => { /* no timer yet */ };

@@ -1,4 +1,5 @@
 import type { ClusterError } from '../errors.js';
+import type { Linked } from '../order-of-use.js';
 import type { SessionState } from '../session.js';
 import type { Scope } from './nesting.js';
 import type { User } from './ownership.js';
@@ -10,9 +11,12 @@ import type { Turns } from './turns.js';
 export type TurnAccess = 'new' | 'exclusive' | 'snapshot' | 'shared';
 
 /** One request's use of a session, from find to send. */
-export class Turn implements User {
+export class Turn implements User, Linked<Turn> {
   /** Where an exclusive or shared turn has the lock, and since when. */
   place: Place | undefined;
+  /** Those that had their lock before and after it, while it has one. */
+  older: Turn | undefined;
+  newer: Turn | undefined;
   sinceMs = 0;
   isSending = false;
   /** The session was removed under it. */

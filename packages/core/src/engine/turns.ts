@@ -3,6 +3,7 @@ import type { Change, Encoded } from '../drivers/session-table.js';
 import { ClusterError } from '../errors.js';
 import { OWN_IDLE } from '../idle-timeout.js';
 import type { ResolvedManagerOptions } from '../options.js';
+import { OrderOfUse } from '../order-of-use.js';
 import { handleOf, SessionState, stateOf, type Session } from '../session.js';
 import { newSessionId, shortName } from '../session-id.js';
 import { unavailable } from './acquisition.js';
@@ -26,7 +27,8 @@ const NO_CHANGE: Change = { set: new Map(), remove: [], whole: false };
 
 /** Begins and ends turns: what a handle shows, what is published, and when the lock is given on. */
 export class Turns {
-  readonly #running = new Set<Turn>();
+  /** Those that have a place. */
+  readonly #running = new OrderOfUse<Turn>();
   readonly finding: Finding;
   readonly lifetimes: Lifetimes;
   readonly records: Records;
@@ -39,10 +41,9 @@ export class Turns {
     this.records = new Records(engine, options.maxRecordBytes);
     this.finding = new Finding(engine, options, this.lifetimes, this.records, unknownIds);
     engine.touches.onBeat = () => {
-      for (const { key, place } of this.#running) {
-        if (place === undefined) continue;
-        this.lifetimes.touchLater(place.held, key);
-        engine.touches.inUse(place.held.lifetimeMs);
+      for (let turn = this.#running.oldest; turn?.place !== undefined; turn = turn.newer) {
+        this.lifetimes.touchLater(turn.place.held, turn.key);
+        engine.touches.inUse(turn.place.held.lifetimeMs);
       }
     };
   }
@@ -247,8 +248,8 @@ export class Turns {
   end(turn: Turn, why: string): void {
     this.#close(turn, why);
     turn.isSending = false;
-    this.#running.delete(turn);
     const { place } = turn;
+    if (place !== undefined) this.#running.take(turn);
     turn.place = undefined;
     if (turn.sharing !== undefined) turn.sharing.left(turn);
     else if (place !== undefined) this.engine.leave(place.slot);
@@ -339,9 +340,9 @@ export class Turns {
   }
 
   #run(turn: Turn, place: Place): void {
+    if (turn.place === undefined) this.#running.append(turn);
     turn.place = place;
     turn.sinceMs = this.engine.now();
-    this.#running.add(turn);
     this.engine.touches.inUse(place.held.lifetimeMs);
   }
 
