@@ -1,25 +1,20 @@
-import { Socket } from 'node:net';
-import { connect, NatsError, type ConnectionOptions, type Msg, type MsgHdrs, type NatsConnection, type Subscription } from 'nats';
+import type { Socket } from 'node:net';
+import { connect, ErrorCode, Events, NatsError, type ConnectionOptions, type Msg, type NatsConnection, type Subscription } from 'nats';
 import { ClusterError } from '@cluster/core';
 
 /** Where to connect to, or the application's own connection, which is used and never closed. */
 export type Source = { readonly client: NatsConnection } | { readonly connect: ConnectionOptions };
 
-/** Over this time every caller has given up. */
-const CALL_MS = 30_000;
-/** The client does not see that an attempt was cut off while it was greeted: only this ends it. */
-const CONNECT_MS = 1_000;
-
 /** A server that is back is found at once; one from which nothing comes is left after three pings. */
 const settings = {
-  reconnect: true, maxReconnectAttempts: -1, reconnectTimeWait: 50, reconnectJitter: 20, pingInterval: 500, maxPingOut: 2, timeout: CONNECT_MS,
+  reconnect: true, maxReconnectAttempts: -1, reconnectTimeWait: 50, reconnectJitter: 20, pingInterval: 500, maxPingOut: 2,
+  // Only this ends an attempt to connect that was cut off while the server greeted.
+  timeout: 1_000,
   ignoreAuthErrorAbort: true, noAsyncTraces: true,
 } as const satisfies ConnectionOptions;
 
-export interface LinkEvents {
-  /** The connection was lost (false), or stands again, perhaps to another server or to one that was restarted. */
-  readonly changed: (up: boolean) => void;
-}
+/** What the client keeps inside and does not declare; where a later version keeps it elsewhere, nothing is found. */
+interface Inside { readonly protocol?: { readonly transport?: { readonly socket?: Socket } } }
 
 /**
  * A connection whose calls fail as soon as it breaks. The client alone would keep back what is asked meanwhile, send it later,
@@ -28,40 +23,31 @@ export interface LinkEvents {
 export class Link {
   readonly #waiting = new Set<(error: Error) => void>();
   readonly #subscriptions: Subscription[] = [];
-  readonly #attempts = new Attempts();
+  #transport: { readonly socket?: Socket } | undefined;
   #isUp: boolean;
   #isClosed = false;
 
-  private constructor(private readonly connection: NatsConnection, private readonly isOwn: boolean, private readonly events: LinkEvents) {
+  /** @param changed called with false when the connection is lost; with true when it stands again, perhaps to another server */
+  private constructor(readonly connection: NatsConnection, private readonly isOwn: boolean, private readonly changed: (up: boolean) => void) {
     this.#isUp = !connection.isClosed();
     void this.#watch();
   }
 
-  static async open(source: Source, events: LinkEvents): Promise<Link> {
-    if ('client' in source) return new Link(source.client, false, events);
+  static async open(source: Source, changed: (up: boolean) => void): Promise<Link> {
+    if ('client' in source) return new Link(source.client, false, changed);
     try {
-      return new Link(await connect({ ...settings, ...source.connect }), true, events);
+      return new Link(await connect({ ...settings, ...source.connect }), true, changed);
     } catch (error) {
       throw new ClusterError('CLUSTER_UNAVAILABLE', `NATS cannot be connected to: ${messageOf(error)}`, { cause: error });
     }
   }
 
-  /**
-   * Rejects with a ClusterError if the request certainly reached nobody, else the outcome is unknown.
-   * @param timeoutMs how long to wait for an answer
-   */
-  request(subject: string, payload: string, headers?: MsgHdrs, timeoutMs = CALL_MS): Promise<Msg> {
+  /** Rejects with a ClusterError if what the client is asked to do certainly changed nothing, else the outcome is unknown. */
+  call<T>(work: () => Promise<T>): Promise<T> {
     if (!this.#isUp) return Promise.reject(new ClusterError('CLUSTER_UNAVAILABLE', 'there is no connection to NATS; nothing was changed'));
     return new Promise((resolve, reject) => {
-      const fail = (error: Error) => {
-        this.#waiting.delete(fail);
-        reject(error);
-      };
-      this.#waiting.add(fail);
-      this.connection.request(subject, payload, { timeout: timeoutMs, ...headers !== undefined && { headers } }).then((answer) => {
-        this.#waiting.delete(fail);
-        resolve(answer);
-      }, (error: unknown) => { fail(failureOf(error)); });
+      this.#waiting.add(reject);
+      work().then(resolve, (error: unknown) => { reject(failureOf(error)); }).finally(() => { this.#waiting.delete(reject); });
     });
   }
 
@@ -70,36 +56,35 @@ export class Link {
     this.#subscriptions.push(this.connection.subscribe(subject, { callback: (error, message) => { if (error === null) receive(message); } }));
   }
 
-  /** Resolves when the server has seen every subscription. */
-  async flush(): Promise<void> {
-    await this.connection.flush();
-  }
-
   async close(): Promise<void> {
-    if (this.#isClosed) return;
     this.#isClosed = true;
     this.#lose();
-    for (const subscription of this.#subscriptions) if (!subscription.isClosed()) subscription.unsubscribe();
+    for (const subscription of this.#subscriptions) subscription.unsubscribe();
     if (!this.isOwn) return;
-    this.#attempts.see(this.connection);
+    this.#tidy();
     await this.connection.close();
-    this.#attempts.end();
+    this.#transport?.socket?.destroy();
   }
 
   async #watch(): Promise<void> {
-    for await (const status of this.connection.status()) {
-      // Of one of the client's enumerations; only two of its values matter.
-      const type: string = status.type;
+    for await (const { type } of this.connection.status()) {
       if (this.#isClosed) return;
-      if (this.isOwn) this.#attempts.see(this.connection);
-      if (type !== 'disconnect' && type !== 'reconnect') continue;
-      if (type === 'reconnect') this.#isUp = true;
-      else this.#lose();
-      this.events.changed(this.#isUp);
+      if (this.isOwn) this.#tidy();
+      if (type === Events.Disconnect) this.#lose();
+      if (type === Events.Reconnect) this.#isUp = true;
+      if (type === Events.Disconnect || type === Events.Reconnect) this.changed(this.#isUp);
     }
-    if (this.#isClosed) return;
     this.#lose();
-    this.events.changed(false);
+    this.changed(false);
+  }
+
+  /** The client leaves the socket of an attempt to connect open when that times out, and it would keep the process alive. */
+  #tidy(): void {
+    const { transport } = (this.connection as unknown as Inside).protocol ?? {};
+    if (transport === this.#transport) return;
+    // Without its listeners, or the client would take its end for that of the connection which stands by then.
+    this.#transport?.socket?.removeAllListeners().destroy();
+    this.#transport = transport;
   }
 
   #lose(): void {
@@ -108,49 +93,34 @@ export class Link {
   }
 }
 
-/**
- * The client leaves the socket of an attempt to connect that timed out open, and it would keep the process alive. Each attempt has
- * a transport of its own, which nothing but the client's inside names; where there is none this does nothing.
- */
-class Attempts {
-  readonly #transports = new Set<object>();
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-  see(connection: NatsConnection): void {
-    const present = within(within(connection, 'protocol'), 'transport');
-    for (const transport of this.#transports) if (transport !== present) this.#destroy(transport);
-    if (present !== undefined) this.#transports.add(present);
-  }
+const causeOf = (error: unknown): NatsError | undefined => (error instanceof ClusterError && error.cause instanceof NatsError ? error.cause : undefined);
 
-  end(): void {
-    for (const transport of this.#transports) this.#destroy(transport);
-  }
+const NOBODY: string = ErrorCode.NoResponders;
+const TOO_LARGE: string = ErrorCode.MaxPayloadExceeded;
 
-  #destroy(transport: object): void {
-    const socket = within(transport, 'socket');
-    if (!(socket instanceof Socket)) return;
-    socket.destroy();
-    this.#transports.delete(transport);
-  }
-}
+/** Nobody listens to that subject. */
+export const isNobody = (error: unknown): boolean => causeOf(error)?.code === NOBODY;
 
-function within(object: object | undefined, name: string): object | undefined {
-  const value: unknown = object === undefined ? undefined : Reflect.get(object, name);
-  return typeof value === 'object' && value !== null ? value : undefined;
-}
+/** The number that JetStream has for why it refused; undefined if it did not. */
+export const refusalOf = (error: unknown): number | undefined => causeOf(error)?.api_error?.err_code;
 
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
-
-/** Nobody listens to that subject: while its stream has no leader, or where JetStream is off. */
-export const isNobody = (error: unknown): boolean => error instanceof ClusterError && error.cause instanceof NatsError && error.cause.code === '503';
+/** The store of the leader failed in the middle of it. */
+const STORE_FAILED = 10077;
 
 function failureOf(error: unknown): Error {
-  const code = error instanceof NatsError ? error.code : undefined;
-  if (code === '503') {
+  if (!(error instanceof NatsError)) return new Error(`NATS: ${messageOf(error)}`, { cause: error });
+  const { code, message, api_error: refusal } = error;
+  // A bucket that is full is found out before anything is stored.
+  if (refusal?.err_code === STORE_FAILED && !refusal.description.startsWith('maximum')) return new Error(`NATS could not store it: ${refusal.description}`, { cause: error });
+  if (refusal !== undefined) return new ClusterError('CLUSTER_UNAVAILABLE', `NATS refused: ${refusal.description}; nothing was changed`, { cause: error });
+  if (code === NOBODY) {
     return new ClusterError('CLUSTER_UNAVAILABLE', 'nobody answers for the sessions in NATS: their stream has no leader at the moment, or JetStream '
       + 'is off; nothing was changed', { cause: error });
   }
-  if (code === 'MAX_PAYLOAD_EXCEEDED') {
+  if (code === TOO_LARGE) {
     return new ClusterError('CLUSTER_TOO_LARGE', "the record is larger than the server's max_payload; raise that, or lower maxRecordBytes", { cause: error });
   }
-  return new Error(`NATS: ${messageOf(error)}`, { cause: error });
+  return new Error(`NATS: ${message}`, { cause: error });
 }
