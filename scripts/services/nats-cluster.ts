@@ -1,3 +1,4 @@
+import { Road } from './nats-road.js';
 import { NatsServer, type NatsSettings } from './nats.js';
 import { until } from './server-process.js';
 
@@ -13,6 +14,9 @@ const nobody = (): StreamAnswer => ({ error: { description: 'nobody answers' } }
 
 /** Three NATS servers, each with JetStream, that elect leaders among themselves. */
 export class NatsCluster {
+  /** By the node that it begins at and the one that it leads to. */
+  readonly #roads: { readonly from: NatsServer; readonly to: NatsServer; readonly road: Road }[] = [];
+
   private constructor(readonly nodes: readonly NatsServer[]) {}
 
   static async start(settings: NatsSettings = {}): Promise<NatsCluster> {
@@ -21,8 +25,7 @@ export class NatsCluster {
     try {
       const failed = starting.find((each) => each.status === 'rejected');
       if (failed !== undefined) throw failed.reason;
-      // Their ports are known by now; each is told all three.
-      for (const node of cluster.nodes) await node.join(cluster.nodes);
+      for (const node of cluster.nodes) await cluster.#lead(node);
       await Promise.all(cluster.nodes.map((node) => node.restart()));
       await cluster.ready();
       return cluster;
@@ -66,11 +69,28 @@ export class NatsCluster {
     return leader;
   }
 
-  async stop(): Promise<void> { await Promise.all(this.nodes.map((node) => node.stop())); }
+  /** From now on this node and the others hear nothing of each other; clients still reach all of them. */
+  isolate(node: NatsServer): void { for (const { from, to, road } of this.#roads) if (from === node || to === node) road.shut(); }
+
+  /** All nodes hear each other again. */
+  rejoin(): void { for (const { road } of this.#roads) road.reopen(); }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.nodes.map((node) => node.stop()));
+    for (const { road } of this.#roads) road.close();
+  }
 
   async [Symbol.asyncDispose](): Promise<void> { await this.stop(); }
 
   get #running(): readonly NatsServer[] { return this.nodes.filter(({ pid }) => pid !== undefined); }
+
+  /** Makes the roads from this node to the others, and tells it of them. */
+  async #lead(from: NatsServer): Promise<void> {
+    const others = this.nodes.filter((node) => node !== from);
+    const roads = await Promise.all(others.map(async (to) => ({ from, to, road: await Road.open({ host: to.host, port: to.peerPort }) })));
+    this.#roads.push(...roads);
+    await from.join(roads.map(({ road }) => road.port));
+  }
 
   /** What the first node answers; a node that stands still answers nothing. */
   #ask(subject: string, question?: object): Promise<StreamAnswer> {

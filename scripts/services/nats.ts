@@ -15,6 +15,9 @@ export interface NatsSettings {
   readonly syncAlways?: boolean;
 }
 
+/** Else a node tells the others where it listens, and they go there directly. */
+const NOWHERE = '127.0.0.1:1';
+
 /** The releases that can be started, the newest one last. */
 export function natsReleases(): readonly NatsRelease[] {
   try {
@@ -27,7 +30,7 @@ export function natsReleases(): readonly NatsRelease[] {
 
 /** One NATS server with JetStream on its disk. */
 export class NatsServer extends ServerProcess {
-  #peers: readonly NatsServer[] = [];
+  #routes: readonly string[] = [];
 
   private constructor(place: Place, private readonly settings: NatsSettings) { super(place); }
 
@@ -46,14 +49,14 @@ export class NatsServer extends ServerProcess {
   /** Asks JetStream's API, `$JS.API.STREAM.INFO.name`, by a connection of its own. */
   ask(subject: string, question?: object): Promise<object> { return askNats(this.port, subject, question); }
 
-  /** Makes it one of a cluster of these from its next start on. */
-  async join(peers: readonly NatsServer[]): Promise<void> {
-    this.#peers = peers;
+  /** Makes it one of a cluster from its next start on, with these ports of 127.0.0.1 leading to the others; it is known to them by those alone. */
+  async join(ports: readonly number[]): Promise<void> {
+    this.#routes = ports.map((port) => `nats://${this.host}:${port}`);
     await this.#configure();
   }
 
   async #configure(): Promise<void> {
-    const routes = this.#peers.map(({ host, peerPort }) => `nats://${host}:${peerPort}`).join(', ');
+    const routes = this.#routes.join(', ');
     await writeFile(join(this.folder, 'nats.conf'), `
 listen: ${this.host}:${this.port}
 server_name: ${this.name}
@@ -63,7 +66,7 @@ jetstream {
   max_file: 1G
   ${this.settings.syncAlways === true ? 'sync_interval: always' : ''}
 }
-${routes === '' ? '' : `cluster { name: sessions, listen: ${this.host}:${this.peerPort}, routes: [${routes}] }`}
+${routes === '' ? '' : `cluster { name: sessions, listen: ${this.host}:${this.peerPort}, advertise: ${NOWHERE}, routes: [${routes}] }`}
 `);
   }
 

@@ -2,16 +2,19 @@ import { afterAll, describe, it } from '@jest/globals';
 import { join } from 'node:path';
 import { testProcesses, type ProcessHarness } from '@cluster/conformance';
 import { NatsCluster } from '../../../scripts/services/nats-cluster.js';
-import { NatsServer } from '../../../scripts/services/nats.js';
+import { natsReleases, NatsServer } from '../../../scripts/services/nats.js';
 import { until } from '../../../scripts/services/server-process.js';
 
 // NATS_NODES=3 runs it over three servers, which takes two minutes and more; every elected leader costs some seconds.
 const isCluster = process.env['NATS_NODES'] === '3';
+// NATS_RELEASE=installed runs it over the server on the PATH, which may be an old one.
+const release = process.env['NATS_RELEASE'] === 'installed' ? 'installed' : natsReleases().at(-1) ?? 'installed';
 const STREAM = 'KV_cluster';
 const register = join(import.meta.dirname, '../../../scripts/ts-register.mjs');
 const urls = (addresses: readonly { readonly host: string; readonly port: number }[]) => addresses.map(({ host, port }) => `nats://${host}:${port}`);
 
 type Part = Pick<ProcessHarness, 'server' | 'faults'>;
+type Fault = NonNullable<ProcessHarness['faults']>[number];
 
 function overOne(server: NatsServer): Part {
   /** The stream behind the bucket takes no message from now on, or again. */
@@ -35,40 +38,66 @@ function overOne(server: NatsServer): Part {
   };
 }
 
+/** What happens to a node, and how it is mended. */
+interface Harm { readonly title: string; begin(node: NatsServer): Promise<void> | void; mend(node: NatsServer): Promise<void> | void }
+
 function overThree(cluster: NatsCluster): Part {
-  /** A fault of the node that leads. When another one does, it is mended. */
-  const ofTheLeader = (title: string, begin: (leader: NatsServer) => Promise<void>, mend: (leader: NatsServer) => Promise<void>) => {
+  let mendTheLast = async (): Promise<void> => undefined;
+  const settled = async (): Promise<NatsServer> => {
+    await mendTheLast();
+    mendTheLast = async () => undefined;
+    return cluster.settled(STREAM);
+  };
+
+  /** Over when another node leads: then every instance answers again within its time, with the node that led still away. */
+  const ofTheLeader = ({ title, begin, mend }: Harm, isMendedFirst = false): Fault => {
     let leader: NatsServer;
     return {
       title: `the leader ${title}`,
       begin: async () => {
-        leader = await cluster.settled(STREAM);
+        leader = await settled();
         await begin(leader);
       },
       end: async () => {
         await until('another node leads', async () => ![undefined, leader].includes(await cluster.leaderOf(STREAM)));
-        await mend(leader);
+        if (isMendedFirst) await mend(leader);
+        else mendTheLast = async () => { await mend(leader); };
       },
     };
   };
+
+  let follower: NatsServer | undefined;
+  const ofAnother: Fault = {
+    title: 'a node that does not lead is killed, and started again',
+    begin: async () => {
+      const leader = await settled();
+      follower = cluster.nodes.find((node) => node !== leader);
+      await follower?.kill();
+    },
+    end: () => follower?.restart(),
+  };
+
   return {
     server: {
       address: () => cluster.nodes.map(({ host, port }) => ({ host, port })),
       config: (...addresses) => ({ servers: urls(addresses), replicas: 3 }),
     },
     faults: [
-      ofTheLeader('is killed', (leader) => leader.kill(), (leader) => leader.restart()),
-      ofTheLeader('stands still', (leader) => leader.freeze(), (leader) => leader.thaw()),
-      ofTheLeader('is stopped politely', (leader) => leader.terminate(), (leader) => leader.restart()),
+      ofTheLeader({ title: 'is killed', begin: (leader) => leader.kill(), mend: (leader) => leader.restart() }),
+      ofTheLeader({ title: 'stands still', begin: (leader) => leader.freeze(), mend: (leader) => leader.thaw() }),
+      ofTheLeader({ title: 'is stopped politely', begin: (leader) => leader.terminate(), mend: (leader) => leader.restart() }),
+      // Whose clients still reach it: they are served again when it hears the others.
+      ofTheLeader({ title: 'is cut off from the other nodes', begin: (leader) => { cluster.isolate(leader); }, mend: () => { cluster.rejoin(); } }, true),
+      ofAnother,
     ],
   };
 }
 
-const nats = isCluster ? await NatsCluster.start() : await NatsServer.start();
+const nats = isCluster ? await NatsCluster.start({ release }) : await NatsServer.start({ release });
 
 afterAll(() => nats.stop());
 
-describe(isCluster ? 'over three NATS servers' : 'over one NATS', () => {
+describe(`over ${isCluster ? 'three NATS servers' : 'one NATS'} (${release})`, () => {
   testProcesses({ describe, it }, {
     module: new URL('children/create-store.ts', import.meta.url), execArgv: ['--conditions=@cluster/source', '--import', register],
     ...nats instanceof NatsCluster ? overThree(nats) : overOne(nats),
