@@ -76,10 +76,12 @@ const isUnknownScript = (error: unknown): boolean => isRefusal(error) && asFailu
 
 const LOST = /^(Reached the max retries|Connection is closed)/;
 
-function failure(error: unknown): Error {
-  const { message } = stripped(error);
-  if (isRefusal(error)) return new ClusterError('CLUSTER_UNAVAILABLE', `Redis refused: ${message}; nothing was changed`);
-  return new Error(LOST.test(message) ? 'the connection to Redis was lost before it answered' : message);
+/** Where in a script it happened says nothing to those who did not write it. */
+const PLACE = /\.? script: \w+, on @user_script:\d+\.?$/;
+
+function refusal(message: string): ClusterError {
+  const advice = message.includes('OOM ') ? '; raise maxmemory, or let sessions end sooner (idleTimeoutMs)' : '';
+  return new ClusterError('CLUSTER_UNAVAILABLE', `Redis refused: ${message.replace(PLACE, '')}; nothing was changed${advice}`);
 }
 
 /** Why a server that was reached cannot be used. */
@@ -112,6 +114,7 @@ export class IoredisConnection implements Connection {
   constructor(template: Redis | Cluster | string) {
     this.#client = connectionLike(template);
     this.#client.on('error', (error: Error) => { this.#lastError = stripped(error); });
+    this.#client.on('ready', () => { this.#lastError = undefined; });
     // ioredis gives up where no Sentinel can be asked, or a connection is cut while it is made.
     this.#client.on('end', () => { setTimeout(() => { this.#again(); }, RECONNECT_MS).unref(); });
   }
@@ -148,19 +151,28 @@ export class IoredisConnection implements Connection {
     if (this.#isOpen) this.#client.connect().catch(() => undefined);
   }
 
+  /** What a call is rejected with. Where there is no connection, the reason is what the last attempt to make one met. */
+  #failure(error: unknown): Error {
+    const { message } = stripped(error);
+    if (isRefusal(error)) return refusal(message);
+    if (!LOST.test(message)) return new Error(message);
+    const reason = this.#client.status === 'ready' || this.#lastError === undefined ? '' : `: ${this.#lastError.message}`;
+    return new Error(`the connection to Redis was lost before it answered${reason}`);
+  }
+
   run(script: Script, key: string, args: readonly Argument[]): Promise<unknown> {
     const client = this.#client;
     if (!isCluster(client)) gather(client.stream);
     return client.callBuffer('evalsha', [script.sha, 1, key, ...args]).catch(async (error: unknown) => {
-      if (!isUnknownScript(error)) throw failure(error);
-      return client.callBuffer('eval', [script.text, 1, key, ...args]).catch((again: unknown) => { throw failure(again); });
+      if (!isUnknownScript(error)) throw this.#failure(error);
+      return client.callBuffer('eval', [script.text, 1, key, ...args]).catch((again: unknown) => { throw this.#failure(again); });
     });
   }
 
   runOnEach(script: Script): Promise<unknown[]> {
     return Promise.all(this.servers().map((server) => server.evalsha(script.sha, 0).catch(async (error: unknown) => {
-      if (!isUnknownScript(error)) throw failure(error);
-      return server.eval(script.text, 0).catch((again: unknown) => { throw failure(again); });
+      if (!isUnknownScript(error)) throw this.#failure(error);
+      return server.eval(script.text, 0).catch((again: unknown) => { throw this.#failure(again); });
     })));
   }
 

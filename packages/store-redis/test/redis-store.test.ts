@@ -72,6 +72,20 @@ describe('a client', () => {
   });
 });
 
+describe('two prefixes in one database', () => {
+  it('are two stores: a session of one is not in the other, whose holder hears nothing of it', async () => {
+    const managers = ['one:', 'two:'].map((prefix) => new DistributedManager(new RedisStore({ url: `${server.url}/5`, prefix, instanceId: 'web-1' }), { context: 'shop' }));
+    const [one, two] = managers as [DistributedManager, DistributedManager];
+    const session = one.createSession();
+    session.set('user', 'Anna');
+    await one.sendSession(session);
+    expect(await two.findSession(session.id, { access: 'snapshot' })).toBeUndefined();
+    expect(await two.removeSession(session.id)).toBe('confirmed');
+    expect(await one.update(session.id, (found) => found.get('user'))).toBe('Anna');
+    await Promise.all(managers.map((manager) => manager.stop()));
+  });
+});
+
 describe('in a container', () => {
   it('the store is one object, which the manager gets, and which is stopped when it is unbound', async () => {
     const container = new Container();

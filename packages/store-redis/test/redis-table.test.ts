@@ -28,7 +28,7 @@ describe('a server that is full', () => {
   beforeEach(() => server.config('maxmemory', '1'));
 
   it('refuses content, and changes nothing', async () => {
-    const refusal = { code: 'CLUSTER_UNAVAILABLE', message: expect.stringMatching(/^Redis refused: .*OOM command not allowed .*; nothing was changed$/) };
+    const refusal = { code: 'CLUSTER_UNAVAILABLE', message: expect.stringMatching(/^Redis refused: .*OOM command not allowed when used memory > 'maxmemory'.?; nothing was changed; raise maxmemory, /) };
     await expect(commit()).rejects.toMatchObject(refusal);
     await expect(table.create(`${key}0`, claim, sets('user', '"Bert"'), 'keep')).rejects.toMatchObject(refusal);
     expect(await table.read(key)).toMatchObject({ stamp: { version: 1 }, attributes: new Map([['user', '"Anna"']]) });
@@ -70,6 +70,16 @@ describe('a server that has become a replica', () => {
     const after = await table.beat(claim.incarnation, 1, 10_000);
     expect(after).toHaveProperty('generation');
     expect(after).not.toEqual(before);
+  });
+});
+
+describe('a server that is gone', () => {
+  it('is named in the error, with what the last attempt to connect met', async () => {
+    await server.kill();
+    let message = '';
+    // The first one may have been sent before the connection was known to be lost.
+    while (!message.includes('ECONN')) message = String(await table.read(key).catch((error: unknown) => error));
+    expect(message).toBe(`Error: the connection to Redis was lost before it answered: connect ECONNREFUSED ${server.host}:${server.port}`);
   });
 });
 
