@@ -68,7 +68,8 @@ export abstract class ServerProcess {
       });
     } catch (error) {
       await this.kill();
-      throw new Error(`${String(error)}\n${await this.#lastLines()}`, { cause: error });
+      const advice = String(error).includes('ENOENT') ? '; it is not on the PATH: `npm run services -- ensure` installs what the tests need' : '';
+      throw new Error(`${String(error)}${advice}\n${await this.#lastLines()}`, { cause: error });
     }
   }
 

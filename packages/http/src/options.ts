@@ -1,7 +1,7 @@
 import { IncomingMessage } from 'node:http';
 import { Http2ServerRequest } from 'node:http2';
 import { ClusterError, DistributedManager, MemoryStore, type ClusterStore, type Manager, type ManagerOptions } from '@cluster/core';
-import { Clock, hasMethods, isClusterStore, managerOptions, oneOf, resolveOptions, type OptionSpec, type OptionSpecs } from '@cluster/core/driver';
+import { Clock, hasMethods, isClusterStore, managerOptions, oneOf, resolveOptions, shown, type OptionSpec, type OptionSpecs } from '@cluster/core/driver';
 import { COOKIE_AGE, isCookieAge } from './cookie-view.js';
 import { hints } from './hints.js';
 import { isTrustProxy, trustsOf, type TrustProxy, type Trusts } from './proxies.js';
@@ -82,10 +82,17 @@ const cookieOptions = {
     "How long the browser keeps the cookie, at most `idleTimeoutMs`; default: its own session. A session can have its own."),
 } as const satisfies OptionSpecs;
 
+/** Stores of other libraries may have the same name. */
+const shownStore = (value: unknown): string =>
+  `${shown(value)}${hasMethods('get', 'set', 'destroy')(value) ? ', a store for another session library; take one of @cluster/store-*' : ''}`;
+
 /** The options of `session` beside those of its manager. */
 export const sessionOptions = {
-  store: option<ClusterStore | undefined>(undefined, 'a ClusterStore', isClusterStore,
-    'Where sessions are kept. `session` makes a manager for it and stops it.'),
+  store: {
+    ...option<ClusterStore | undefined>(undefined, 'a ClusterStore', isClusterStore,
+      'Where sessions are kept. `session` makes a manager for it and stops it.'),
+    shown: shownStore,
+  },
   manager: option<Manager | undefined>(undefined, 'a Manager', hasMethods('createSession', 'findSession', 'sendSession', 'changeSessionId', 'on', 'off'),
     'A manager that the application owns, in place of `store`.'),
   name: option<string>('sid', 'a cookie name: letters, digits and !#$%&\'*+-.^_`|~', isText(/^[\w!#$%&'*+.^`|~-]{1,100}$/), 'The name of the cookie.'),

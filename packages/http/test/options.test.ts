@@ -28,6 +28,8 @@ describe('session() refuses', () => {
     ['the class of a store', { store: MemoryStore }, /store: expected a ClusterStore, found \[class MemoryStore/],
     ['neither store nor manager', {}, /found neither/],
     ['both', { store: store(), manager: new DistributedManager(store()) }, /store, manager: expected one of the two, found both/],
+    ['a store for express-session', { store: new (class RedisStore { get() {} set() {} destroy() {} })() },
+      /store: expected a ClusterStore, found RedisStore, a store for another session library; take one of @cluster\/store-\*$/],
     ['a store that is none', { store: {} }, /store: expected a ClusterStore, found \{\}/],
     ['a manager that is none', { manager: 'm' }, /manager: expected a Manager, found 'm'/],
     ["a manager's option beside a manager", { manager: new DistributedManager(store()), leaseMs: 500 }, /leaseMs: expected beside `store` only/],
