@@ -19,8 +19,6 @@ const SESSIONS_EACH = 4;
 
 /** The same application in one or two processes, and clients that know what each of its sessions must contain. */
 export class Fleet {
-  #random = 1;
-
   private constructor(
     readonly kind: Kind, private readonly setting: Setting, private readonly routing: Routing,
     private readonly processes: readonly Child[], private readonly clients: readonly Client[],
@@ -92,11 +90,9 @@ export class Fleet {
 
   /** Where a client's next request goes. */
   #connection({ index, connections }: Client): Connection {
-    // A linear congruential generator (Numerical Recipes), so that each run sends the same requests the same ways.
-    this.#random = (Math.imul(this.#random, 1_664_525) + 1_013_904_223) >>> 0;
-    const to = this.routing === 'sticky' ? index : this.#random >>> 16;
+    const to = this.routing === 'sticky' ? index % connections.length : Math.floor(Math.random() * connections.length);
     // There is at least one.
-    return connections[to % connections.length] as Connection;
+    return connections[to] as Connection;
   }
 
   async #ask(client: Client, use: Use): Promise<void> {

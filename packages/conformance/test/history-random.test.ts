@@ -5,7 +5,7 @@ import { checkHistory, type HistoryOperation } from '../src/index.js';
 import { isLinearizableByForce } from './histories/brute-force.js';
 import { corruptions } from './histories/corruptions.js';
 import { anyHistory, linearizableHistory, nearlyLinearizable, type Shape } from './histories/generate.js';
-import { Random } from './histories/random.js';
+import { Random } from '../src/processes/random.js';
 
 const shape: Shape = { operations: 300, clients: 8, kind: 'session', unknown: 0.03, refused: 0.1 };
 
@@ -57,10 +57,10 @@ describe('a history that says too little', () => {
     const random = new Random(1);
     const names = ['a', 'b', 'c', 'd'];
     const open = Array.from({ length: 60 }, (_, n): HistoryOperation =>
-      ({ client: `u${n}`, call_ns: n + 2, key: 's', op: 'write', value: { [random.oneOf(names)]: random.below(3) }, result: 'unknown' }));
+      ({ client: `u${n}`, call_ns: n + 2, key: 's', op: 'write', value: { [random.pick(names)]: random.below(3) }, result: 'unknown' }));
     const answered = Array.from({ length: 200 }, (_, n): HistoryOperation => {
       const callNs = 100 + random.below(2_000);
-      const value = { [random.oneOf(names)]: random.below(3), [random.oneOf(names)]: random.below(3) };
+      const value = { [random.pick(names)]: random.below(3), [random.pick(names)]: random.below(3) };
       return { client: n, call_ns: callNs, return_ns: callNs + random.below(200), key: 's', op: random.chance(0.6) ? 'read' : 'write', value, result: 'ok' };
     });
     const begin: HistoryOperation = { client: 'x', call_ns: 0, return_ns: 1, key: 's', op: 'cas', expect: null, value: { a: 0 }, result: 'ok' };

@@ -1,3 +1,5 @@
+import { Random } from '../processes/random.js';
+
 /** Every character that a key may have. */
 export const KEY_ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-';
 export const MAX_KEY_LENGTH = 200;
@@ -15,13 +17,10 @@ export const ODD_NAMES: readonly string[] = [
   'a"b', 'a\'b', 'a\\b', 'a\nb', '0', '1', '-1', 'null', 'ключ', '鍵', '🔑', 'é', 'e\u0301', 'A', 'a', 'holder', 'stamp', 'version', 'grant', 'x'.repeat(200),
 ];
 
-/** Text of about this many bytes that compresses badly and spans the alphabets. */
+/** Text of about this many bytes that compresses badly and spans the alphabets; the same each time. */
 export function longText(bytes: number): string {
-  let [text, seed] = ['', 1];
-  while (text.length < bytes) {
-    // Numerical Recipes' generator: any will do, so that the same text comes out each time.
-    seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0;
-    text += seed.toString(36);
-  }
+  const random = new Random(1);
+  let text = '';
+  while (text.length < bytes) text += random.next().toString(36).slice(2);
   return text.slice(0, bytes);
 }

@@ -44,7 +44,7 @@ export class Load {
       if (usual?.serves !== true || !random.chance(STICKY)) usual = instances.serving.length === 0 ? undefined : random.pick(instances.serving);
       // Else all of them would soon wait there.
       const isPassedBy = usual?.standsStill === true && !random.chance(STUCK);
-      if (usual !== undefined && !isPassedBy) await this.#request(usual, Math.floor(random.between(0, SESSIONS)), random.weighted<Kind>(KINDS));
+      if (usual !== undefined && !isPassedBy) await this.#request(usual, random.below(SESSIONS), random.weighted<Kind>(KINDS));
       await sleep(random.between(0, MOST_IDLE_MS));
     }
   }

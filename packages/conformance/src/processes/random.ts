@@ -4,6 +4,7 @@ export class Random {
 
   constructor(seed: number) { this.#state = seed | 0; }
 
+  /** From 0 up to, not including, 1. */
   next(): number {
     this.#state = (this.#state + 0x6d2b79f5) | 0;
     let mixed = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
@@ -13,9 +14,11 @@ export class Random {
 
   chance(probability: number): boolean { return this.next() < probability; }
   between(from: number, to: number): number { return from + this.next() * (to - from); }
+  /** A whole number from 0 up to, not including, the bound. */
+  below(bound: number): number { return Math.floor(this.next() * bound); }
 
   pick<T>(from: readonly T[]): T {
-    const picked = from[Math.floor(this.next() * from.length)];
+    const picked = from[this.below(from.length)];
     if (picked === undefined) throw new Error('there is nothing to pick from');
     return picked;
   }

@@ -1,5 +1,5 @@
 import type { Attributes, HistoryOperation } from '../../src/history/operation.js';
-import type { Random } from './random.js';
+import type { Random } from '../../src/processes/random.js';
 
 /** A way to spoil a history whose values are all different; undefined: this one has nothing to spoil like that. */
 export interface Corruption {
@@ -23,7 +23,7 @@ const isReplacing = (operation: HistoryOperation): operation is Made => isMade(o
 
 function chosen<T extends HistoryOperation>(history: readonly HistoryOperation[], random: Random, fits: (operation: HistoryOperation) => operation is T): T | undefined {
   const fitting = history.filter(fits);
-  return fitting.length === 0 ? undefined : random.oneOf(fitting);
+  return fitting.length === 0 ? undefined : random.pick(fitting);
 }
 
 const reading = (callNs: number, value: HistoryOperation['value']): HistoryOperation =>

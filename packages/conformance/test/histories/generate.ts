@@ -1,5 +1,5 @@
 import type { Attributes, HistoryOperation, Scalar, Value } from '../../src/history/operation.js';
-import { Random } from './random.js';
+import { Random } from '../../src/processes/random.js';
 
 /** What histories are made of. */
 export interface Shape {
@@ -27,7 +27,7 @@ function plan(random: Random, { operations, clients, unknown, refused }: Shape):
     const client = random.below(clients);
     const callNs = (freeNs[client] ?? 0) + random.below(STEP_NS);
     const isLost = random.chance(unknown);
-    const fate = isLost ? random.oneOf(['late', 'never'] as const) : random.chance(refused) ? 'refused' : 'ok';
+    const fate = isLost ? random.pick(['late', 'never'] as const) : random.chance(refused) ? 'refused' : 'ok';
     const effectNs = callNs + random.below(fate === 'late' ? LATE_NS : STEP_NS);
     const returnNs = isLost ? Infinity : effectNs + random.below(STEP_NS);
     freeNs[client] = isLost ? callNs + 2 * STEP_NS : returnNs;
@@ -64,7 +64,7 @@ class Truth {
     // A begin is always answered, so that what follows a removal can be told.
     if (this.value === null) return fate === 'ok' ? { op: 'cas', expect: null, value: { a: this.fresh() } } : { op: 'write', value: null };
     if (random.chance(0.03)) return { op: 'write', value: null };
-    const name = random.oneOf(NAMES);
+    const name = random.pick(NAMES);
     const value = { [name]: random.chance(0.1) ? null : this.fresh() };
     return random.chance(0.2) ? { op: 'write', value } : { op: 'cas', expect: this.view(), value };
   }
@@ -84,7 +84,7 @@ export function linearizableHistory(seed: number, shape: Shape): HistoryOperatio
     if (fate === 'ok' && random.chance(0.5)) return { ...times, op: 'read', value: truth.read(), result: 'ok' };
     const change = truth.change(fate);
     if (fate === 'ok' || fate === 'late') truth.apply(change);
-    return { ...times, ...change, result: fate === 'ok' ? 'ok' : fate === 'refused' ? random.oneOf(['refused', 'fail'] as const) : 'unknown' };
+    return { ...times, ...change, result: fate === 'ok' ? 'ok' : fate === 'refused' ? random.pick(['refused', 'fail'] as const) : 'unknown' };
   });
   return history.sort((a, b) => a.call_ns - b.call_ns);
 }
@@ -93,13 +93,13 @@ export function linearizableHistory(seed: number, shape: Shape): HistoryOperatio
 export function anyHistory(seed: number, operations: number): HistoryOperation[] {
   const random = new Random(seed);
   const scalars = random.chance(0.3);
-  const attributes = (): Attributes => Object.fromEntries(NAMES.slice(0, 2).filter(() => random.chance(0.6)).map((name) => [name, random.oneOf([1, 2, null])]));
-  const any = (): Value => (random.chance(0.15) ? null : scalars ? random.oneOf([1, 2]) : attributes());
+  const attributes = (): Attributes => Object.fromEntries(NAMES.slice(0, 2).filter(() => random.chance(0.6)).map((name) => [name, random.pick([1, 2, null])]));
+  const any = (): Value => (random.chance(0.15) ? null : scalars ? random.pick([1, 2]) : attributes());
   return Array.from({ length: operations }, (_, n): HistoryOperation => {
     const callNs = random.below(12);
     const times = { client: `c${n}`, call_ns: callNs, return_ns: callNs + random.below(6), key: 's' };
-    const result = random.oneOf(['ok', 'ok', 'ok', 'ok', 'unknown', 'refused'] as const);
-    const op = n === 0 ? 'cas' : random.oneOf(['read', 'write', 'cas'] as const);
+    const result = random.pick(['ok', 'ok', 'ok', 'ok', 'unknown', 'refused'] as const);
+    const op = n === 0 ? 'cas' : random.pick(['read', 'write', 'cas'] as const);
     return { ...times, op, value: any(), ...(op === 'cas' && { expect: n === 0 ? null : any() }), result };
   });
 }
@@ -114,9 +114,9 @@ export function withValues(history: readonly HistoryOperation[], other: (value: 
 /** A short history of few values that is linearizable, but for the answers of two reads, or the times of two operations, which may be mixed up. */
 export function nearlyLinearizable(seed: number, operations: number): HistoryOperation[] {
   const random = new Random(seed);
-  const kind = random.oneOf(['register', 'session'] as const);
+  const kind = random.pick(['register', 'session'] as const);
   const history = withValues(linearizableHistory(seed, { operations, clients: 4, kind, unknown: 0.15, refused: 0.1 }), (value) => value % 3);
-  const [one, other] = [random.oneOf(history), random.oneOf(history)];
+  const [one, other] = [random.pick(history), random.pick(history)];
   const mixed = random.chance(0.5) ? (from: HistoryOperation) => ({ value: from.value })
     : ({ call_ns, return_ns, result }: HistoryOperation) => ({ call_ns, ...(return_ns !== undefined && { return_ns }), result });
   return history.map((operation) => (operation === one ? { ...one, ...mixed(other) } : operation === other ? { ...other, ...mixed(one) } : operation));
