@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Life } from './life.js';
 import type { ProcessBench } from './process-bench.js';
 import type { Turn } from './turn.js';
 
@@ -16,11 +17,15 @@ export interface Disturbance {
   readonly mayLose?: boolean;
 }
 
-/** A request at work on each instance. */
-async function atWork(bench: ProcessBench): Promise<Turn[]> {
-  const turns = await Promise.all(bench.instances.serving.map(async (life) => bench.had(life, await bench.added(life), bench.settings.lockTimeoutMs)));
+/** Requests at work on each of the instances, so many; of those that clients send none may be just then at the step that matters. */
+export async function atWork(bench: ProcessBench, lives: readonly Life[], each: number): Promise<Turn[]> {
+  const turns = await Promise.all(lives.flatMap((life) => Array.from({ length: each }, async () =>
+    bench.had(life, await bench.added(life), bench.settings.lockTimeoutMs))));
   return turns.filter((turn) => turn !== undefined);
 }
+
+/** All of them at once. */
+export const sendAll = (turns: readonly Turn[]): Promise<boolean[]> => Promise.all(turns.map((turn) => turn.send(turn.change('a'))));
 
 /** It happens while clients send requests; every instance answers again soon after its end. */
 export async function disturbed(bench: ProcessBench, disturbance: Disturbance): Promise<void> {
@@ -32,10 +37,9 @@ export async function disturbed(bench: ProcessBench, disturbance: Disturbance): 
       await disturbance.lag();
       await sleep(longMs / 3);
     }
-    const turns = await atWork(bench);
+    const turns = await atWork(bench, bench.instances.serving, 1);
     await disturbance.begin();
-    // Of the requests that clients send none may be just then at the step that matters.
-    const sent = Promise.all(turns.map((turn) => turn.send(turn.change('a'))));
+    const sent = sendAll(turns);
     try {
       await sleep(disturbance.lastsMs ?? longMs);
     } finally {

@@ -1,12 +1,15 @@
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ProcessClause } from './clauses.js';
+import { atWork, sendAll } from './disturbance.js';
 import type { Life } from './life.js';
 import type { Network } from './network.js';
 import type { ProcessBench } from './process-bench.js';
 import type { Weather } from './tcp-proxy.js';
 
 const ROUNDS = 3;
+const CHANGES_EACH = 4;
+const ON_WAY_MS = 100;
 
 interface Trouble {
   /** Completes "a network …". */
@@ -16,7 +19,10 @@ interface Trouble {
   readonly mostLeases: number;
 }
 
-const spoiledBy = (weather: Weather) => (network: Network) => { network.weather = weather; };
+const spoiledBy = (weather: Weather) => (network: Network) => {
+  network.weather = weather;
+  network.delayMs = 0;
+};
 
 const ANSWERS_LOST: Trouble = { what: 'that loses answers', spoil: spoiledBy('answers lost'), mostLeases: 1 };
 const troubles: readonly Trouble[] = [
@@ -35,6 +41,11 @@ async function rounds(bench: ProcessBench, { spoil, mostLeases }: Trouble): Prom
     await sleep(random.between(0, leaseMs / 3));
     const lives = await bench.instances.all();
     const struck: readonly Life[] = random.chance(0.3) ? lives : [random.pick(lives)];
+    const turns = await atWork(bench, struck, CHANGES_EACH);
+    for (const { network } of struck) if (network !== undefined) network.delayMs = ON_WAY_MS;
+    const sent = sendAll(turns);
+    // The requests have arrived then, and the answers have not.
+    await sleep(1.5 * ON_WAY_MS);
     for (const { network } of struck) {
       if (network === undefined) continue;
       lost -= network.lostAnswers;
@@ -46,6 +57,7 @@ async function rounds(bench: ProcessBench, { spoil, mostLeases }: Trouble): Prom
       lost += network?.lostAnswers ?? 0;
     }
     await bench.answerAgain(struck, performance.now());
+    await sent;
   }
   return lost;
 }
