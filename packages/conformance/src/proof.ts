@@ -44,7 +44,7 @@ export function canonical(value: unknown): string {
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
 
 /** What was expected and found; of large contents the first few that differ. */
-export function differenceOf(actual: unknown, expected: unknown): string {
+function differenceOf(actual: unknown, expected: unknown): string {
   const [found, wanted] = [canonical(actual), canonical(expected)];
   if (found.length + wanted.length < TOO_LONG || !isObject(actual) || !isObject(expected)) return `expected ${wanted}, found ${found}`;
   const [here, there] = [new Map(entriesOf(actual)), new Map(entriesOf(expected))];

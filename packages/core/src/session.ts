@@ -29,7 +29,7 @@ export type Session<T extends object = SessionData> = Partial<T> & {
 };
 
 /** Names that belong to the session itself: an attribute of that name is an error. */
-export const RESERVED_NAMES: ReadonlySet<string> = new Set([
+const RESERVED_NAMES: ReadonlySet<string> = new Set([
   'id', 'isNew', 'cookie', 'get', 'set', 'delete', 'save', 'reload', 'release', 'regenerate', 'destroy', 'touch',
   'then', 'constructor', '__proto__',
 ]);

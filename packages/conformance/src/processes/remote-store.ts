@@ -12,7 +12,7 @@ export interface StoreCalls {
 }
 
 /** The optional methods of a store. */
-export const optionalMethods = ['readSession', 'touchSessions'] as const;
+const optionalMethods = ['readSession', 'touchSessions'] as const;
 export type OptionalMethod = (typeof optionalMethods)[number];
 
 /** A started store, wherever it runs. */

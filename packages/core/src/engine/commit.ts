@@ -208,4 +208,4 @@ export class Commit {
   }
 }
 
-export const wholeOf = (attributes: ReadonlyMap<string, Encoded>): Change => ({ set: attributes, remove: [], whole: true });
+const wholeOf = (attributes: ReadonlyMap<string, Encoded>): Change => ({ set: attributes, remove: [], whole: true });
