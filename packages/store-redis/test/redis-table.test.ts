@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Write } from '@cluster/core/driver';
+import { Redis } from 'ioredis';
 import { RedisServer } from '../../../scripts/services/redis.js';
-import type { RedisTable } from '../src/redis-table.js';
+import { IoredisConnection } from '../src/connection.js';
+import { RedisTable } from '../src/redis-table.js';
 import { Ear } from './ear.js';
 import { tableOver } from './table-over.js';
 
@@ -80,6 +82,24 @@ describe('a server that is gone', () => {
     // The first one may have been sent before the connection was known to be lost.
     while (!message.includes('ECONN')) message = String(await table.read(key).catch((error: unknown) => error));
     expect(message).toBe(`Error: the connection to Redis was lost before it answered: connect ECONNREFUSED ${server.host}:${server.port}`);
+  });
+});
+
+describe('what was not answered', () => {
+  it('when the connection ended is not sent again, whatever the client is set to', async () => {
+    const client = new Redis(server.url, { lazyConnect: true, autoResendUnfulfilledCommands: true, maxRetriesPerRequest: null });
+    const like = new RedisTable({ connect: () => new IoredisConnection(client), isCluster: false, prefix: 'cluster:', database: 0 });
+    await like.start(new Ear('web-2').context);
+    await server.freeze();
+    const unanswered = like.commit(key, claim.grant, { grant: claim.grant, version: 1 }, sets('user', '"Bert"'), 'keep');
+    const rejected = expect(unanswered).rejects.toThrow('the connection to Redis was lost before it answered');
+    await server.kill();
+    await server.restart();
+    await rejected;
+    while (await like.read(key).catch(() => 'not yet') === 'not yet');
+    expect(await like.read(key)).toEqual({ kind: 'absent' });
+    expect(String(await server.send('INFO', 'commandstats'))).not.toMatch(/^cmdstat_hset/m);
+    await like.stop();
   });
 });
 
