@@ -101,7 +101,7 @@ const usesTls = (client: Redis | Cluster): boolean => (isCluster(client) ? clien
 function adviceOn({ message }: Error, isTls: boolean): string {
   if (isTls && message.includes('certificate')) return '; let Node.js know its authority by NODE_EXTRA_CA_CERTS, or give a client with tls: { ca }';
   if (isTls && message.includes('ETIMEDOUT')) return '; does it speak TLS on that port?';
-  if (!isTls && /ECONNRESET|EPIPE/.test(message)) return '; does it expect TLS (rediss://) on that port?';
+  if (!isTls && /ECONNRESET|EPIPE|closed at once/.test(message)) return '; does it expect TLS (rediss://) on that port?';
   return '';
 }
 
@@ -128,7 +128,8 @@ export class IoredisConnection implements Connection {
       this.#isOpen = true;
     } catch (error) {
       this.close();
-      const cause = this.#lastError ?? stripped(error);
+      const last = this.#lastError ?? stripped(error);
+      const cause = LOST.test(last.message) ? new Error('the connection was closed at once') : last;
       throw new ClusterError('CLUSTER_UNAVAILABLE', `Redis cannot be connected to: ${cause.message}${adviceOn(cause, usesTls(this.#client))}`, { cause });
     } finally {
       clearTimeout(timer);
