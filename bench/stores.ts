@@ -41,6 +41,17 @@ const kinds = {
       return { address: server.url, stop: () => server.stop() };
     },
   },
+  'nats-r3': {
+    async open(urls) {
+      const { NatsStore } = await import('@cluster/store-nats');
+      return new NatsStore({ connect: { servers: urls.split(',') }, replicas: 3 });
+    },
+    async start() {
+      const { NatsCluster } = await import('../scripts/services/nats-cluster.js');
+      const cluster = await NatsCluster.start();
+      return { address: cluster.urls.join(','), stop: () => cluster.stop() };
+    },
+  },
 } as const satisfies Record<string, Kind>;
 
 export type StoreName = keyof typeof kinds;

@@ -13,8 +13,8 @@ export class Application {
 
   private constructor(readonly kind: Kind, private readonly child: Child, private readonly clients: readonly Client[]) {}
 
-  static async start(kind: Kind): Promise<Application> {
-    const child = await Child.start(new URL('./process.ts', import.meta.url), [kind], [], { NODE_ENV: 'production' });
+  static async start(kind: Kind, address: string): Promise<Application> {
+    const child = await Child.start(new URL('./process.ts', import.meta.url), [kind, address], [], { NODE_ENV: 'production' });
     const port = await child.ask<number>('port');
     const connections = await Promise.all(Array.from({ length: CONNECTIONS }, () => Connection.open(port)));
     return new Application(kind, child, connections.map((connection) => ({ connection, sessions: [], turn: 0 })));

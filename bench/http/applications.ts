@@ -2,12 +2,14 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { RequestHandler } from 'express';
 import type { SessionMiddleware } from '@cluster/http';
+import { openStore } from '../stores.js';
 
 declare module '@cluster/core' {
   interface SessionData { count: number; user: { id: number; name: string }; text: string }
 }
 
-interface Options { readonly affinity: 'keep' | 'release'; readonly secret?: string }
+/** `nats`: where it is; else the store is the process's own. */
+interface Options { readonly affinity: 'keep' | 'release'; readonly secret?: string; readonly nats?: string }
 interface Counted { count?: number; user?: { id: number; name: string }; text?: string }
 
 export const SECRET = 'a secret of the bench, not of an application';
@@ -19,9 +21,9 @@ function increment(session: Counted): void {
   session.count = (session.count ?? 0) + 1;
 }
 
-async function cluster(options: Options): Promise<SessionMiddleware> {
+async function cluster({ nats, ...options }: Options): Promise<SessionMiddleware> {
   const [{ session }, { MemoryStore }] = await Promise.all([import('@cluster/http'), import('@cluster/core')]);
-  const sessions = session({ store: new MemoryStore(), ...options });
+  const sessions = session({ store: nats === undefined ? new MemoryStore() : await openStore('nats', nats), ...options });
   await sessions.start();
   return sessions;
 }
@@ -67,14 +69,16 @@ const kinds = {
   node: () => Promise.resolve<RequestListener>((_req, res) => { res.end('0'); }),
   'node-held': () => onNode({ affinity: 'keep' }),
   'node-released': () => onNode({ affinity: 'release' }),
+  'node-nats-held': (nats) => onNode({ affinity: 'keep', nats }),
+  'node-nats-released': (nats) => onNode({ affinity: 'release', nats }),
   express: () => onExpress(),
   'express-session': rival,
   'express-held': async () => onExpress(await cluster({ affinity: 'keep' })),
   'express-held-signed': async () => onExpress(await cluster({ affinity: 'keep', secret: SECRET })),
-} satisfies Record<string, () => Promise<RequestListener>>;
+} satisfies Record<string, (address: string) => Promise<RequestListener>>;
 
 export type Kind = keyof typeof kinds;
 
-export async function serve(kind: Kind): Promise<Server> {
-  return createServer(await kinds[kind]());
+export async function serve(kind: Kind, address: string): Promise<Server> {
+  return createServer(await kinds[kind](address));
 }

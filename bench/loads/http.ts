@@ -6,9 +6,9 @@ const ROUNDS = 15;
 const WARM = 3;
 const REQUESTS = 4_000;
 
-interface Cell { readonly name: string; readonly kind: Kind; readonly method: 'GET' | 'POST'; readonly path: string; readonly cookie: boolean; readonly over: string | undefined; readonly most?: number }
+export interface Cell { readonly name: string; readonly kind: Kind; readonly method: 'GET' | 'POST'; readonly path: string; readonly cookie: boolean; readonly over: string | undefined; readonly most?: number }
 
-const cell = (name: string, kind: Kind, method: 'GET' | 'POST', over?: string, most?: number, { path = '/', cookie = over !== undefined } = {}): Cell =>
+export const cell = (name: string, kind: Kind, method: 'GET' | 'POST', over?: string, most?: number, { path = '/', cookie = over !== undefined } = {}): Cell =>
   ({ name, kind, method, path, cookie, over, ...(most === undefined ? {} : { most }) });
 
 const NODE: readonly Cell[] = [
@@ -34,11 +34,11 @@ const EXPRESS: readonly Cell[] = [
 ];
 
 /** The same cells in every round, so that what disturbs the machine disturbs all of them. */
-async function rounds(cells: readonly Cell[], count: number): Promise<Map<string, number[]>> {
+export async function rounds(cells: readonly Cell[], count: number, address = ''): Promise<Map<string, number[]>> {
   const taken = new Map<string, number[]>(cells.map(({ name }) => [name, []]));
   const applications = new Map<Kind, Application>();
   try {
-    for (const { kind } of cells) if (!applications.has(kind)) applications.set(kind, await Application.start(kind));
+    for (const { kind } of cells) if (!applications.has(kind)) applications.set(kind, await Application.start(kind, address));
     for (const { kind, cookie } of cells) {
       const application = applications.get(kind);
       if (cookie && application?.written === 0) await application.fill();
@@ -62,7 +62,7 @@ function overOf({ name, over }: Cell, taken: ReadonlyMap<string, readonly number
   return (taken.get(name) ?? []).map((us, round) => us - (bare[round] ?? 0));
 }
 
-function rowsOf(cells: readonly Cell[], taken: ReadonlyMap<string, readonly number[]>, report: Report): string[][] {
+export function rowsOf(cells: readonly Cell[], taken: ReadonlyMap<string, readonly number[]>, report: Report): string[][] {
   return cells.map((each) => {
     const us = taken.get(each.name) ?? [];
     const over = overOf(each, taken);
@@ -72,11 +72,12 @@ function rowsOf(cells: readonly Cell[], taken: ReadonlyMap<string, readonly numb
   });
 }
 
+export const head = ['', 'µs per request', 'over bare', 'spread', 'bound'] as const;
+
 /** CPU time per request of the server process over the same server without sessions; on Express beside express-session. */
 export async function http([count = String(ROUNDS)]: readonly string[], writes: boolean): Promise<boolean> {
   const report = new Report('http', `${count} interleaved rounds of ${REQUESTS} requests per row after ${WARM} to warm up; 16 connections, 256 sessions of 1 KB, `
     + "memory store, affinity 'keep' where it says held; CPU time of the server process, the client runs in another one");
-  const head = ['', 'µs per request', 'over bare', 'spread', 'bound'];
   const node = await rounds(NODE, Number(count));
   report.table(head, rowsOf(NODE, node, report));
   const express = await rounds(EXPRESS, Number(count));

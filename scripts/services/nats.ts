@@ -49,6 +49,13 @@ export class NatsServer extends ServerProcess {
   /** Asks JetStream's API, `$JS.API.STREAM.INFO.name`, by a connection of its own. */
   ask(subject: string, question?: object): Promise<object> { return askNats(this.port, subject, question); }
 
+  /** How many messages clients have sent to it so far, by its own count. Not of one in a cluster. */
+  async received(): Promise<number> {
+    const response = await fetch(`http://${this.host}:${this.peerPort}/varz`);
+    const { in_msgs } = await response.json() as { readonly in_msgs: number }; // as its documentation says
+    return in_msgs;
+  }
+
   /** Makes it one of a cluster from its next start on, with these ports of 127.0.0.1 leading to the others; it is known to them by those alone. */
   async join(ports: readonly number[]): Promise<void> {
     this.#routes = ports.map((port) => `nats://${this.host}:${port}`);
@@ -66,7 +73,7 @@ jetstream {
   max_file: 1G
   ${this.settings.syncAlways === true ? 'sync_interval: always' : ''}
 }
-${routes === '' ? '' : `cluster { name: sessions, listen: ${this.host}:${this.peerPort}, advertise: ${NOWHERE}, routes: [${routes}] }`}
+${routes === '' ? `http: ${this.host}:${this.peerPort}` : `cluster { name: sessions, listen: ${this.host}:${this.peerPort}, advertise: ${NOWHERE}, routes: [${routes}] }`}
 `);
   }
 

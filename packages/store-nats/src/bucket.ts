@@ -14,6 +14,8 @@ const READY_WITHIN_MS = 10_000;
 const AGAIN_MS = 100;
 const asking = { checkAPI: false, timeout: 2_000 } as const;
 const NO_STREAM = 10059;
+/** Older ones, when they replicate, accept several puts that expect the same revision (nats-server issues 4320 and 5644). */
+const REPLICATES_SINCE = [2, 11] as const;
 
 /** The stream behind a bucket, as every client of NATS names it. */
 export const streamOf = (bucket: string): string => `KV_${bucket}`;
@@ -29,9 +31,11 @@ const wanted = ({ bucket, replicas, storage }: BucketSettings) => ({
 /**
  * Finds the bucket or makes it, and waits a while for a cluster in which nobody leads it yet. Resolves to whether the server lets
  * each key expire by itself (since 2.11).
- * @throws ClusterError CLUSTER_UNAVAILABLE if there is a bucket that differs from what was asked for, naming each difference
+ * @throws ClusterError CLUSTER_UNAVAILABLE if there is a bucket that differs from what was asked for, naming each difference, or the
+ * server is too old to replicate one
  */
 export async function openBucket(link: Link, settings: BucketSettings): Promise<boolean> {
+  if (settings.replicas > 1) checkVersion(link.connection.info?.version ?? '');
   const config = await inTime(settings, () => findOrMake(link, settings));
   check(settings, config);
   await inTime(settings, () => isLed(link, settings));
@@ -66,6 +70,14 @@ async function findOrMake(link: Link, settings: BucketSettings): Promise<StreamC
 async function isLed(link: Link, { bucket }: BucketSettings): Promise<void> {
   const put = link.call(() => link.connection.jetstream(asking).publish(`$KV.${bucket}.probe`, '', { expect: { lastSubjectSequence: Number.MAX_SAFE_INTEGER } }));
   await put.catch((error: unknown) => { if (refusalOf(error) === undefined) throw error; });
+}
+
+function checkVersion(found: string): void {
+  const [major = 0, minor = 0] = found.split('.').map(Number);
+  const [sinceMajor, sinceMinor] = REPLICATES_SINCE;
+  if (major > sinceMajor || (major === sinceMajor && minor >= sinceMinor)) return;
+  throw new ClusterError('CLUSTER_UNAVAILABLE', `NATS: with replicas expected servers of ${REPLICATES_SINCE.join('.')} or later, found '${found}': older ones may accept `
+    + 'two changes of the same state. Update them, or use one replica');
 }
 
 function check(settings: BucketSettings, found: StreamConfig): void {

@@ -7,7 +7,7 @@ import { until } from '../../../scripts/services/server-process.js';
 
 // NATS_NODES=3 runs it over three servers, which takes two minutes and more; every elected leader costs some seconds.
 const isCluster = process.env['NATS_NODES'] === '3';
-// NATS_RELEASE=installed runs it over the server on the PATH, which may be an old one.
+// NATS_RELEASE=installed runs it over the server on the PATH, which may be one that does not do with replicas.
 const release = process.env['NATS_RELEASE'] === 'installed' ? 'installed' : natsReleases().at(-1) ?? 'installed';
 const STREAM = 'KV_cluster';
 const register = join(import.meta.dirname, '../../../scripts/ts-register.mjs');

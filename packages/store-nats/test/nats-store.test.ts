@@ -95,6 +95,15 @@ describe('a server that is not there', () => {
 });
 
 describe('a bucket', () => {
+  it('with replicas is refused on a server whose replicas accept two puts of the same revision', async () => {
+    await using old = await NatsServer.start({ release: 'installed' });
+    const map = new NatsMap({ source: { connect: { servers: old.url } }, bucket: 'cluster', replicas: 3, storage: 'file' });
+    await expect(map.start(nobody)).rejects.toMatchObject({
+      code: 'CLUSTER_UNAVAILABLE',
+      message: expect.stringMatching(/^NATS: with replicas expected servers of 2\.11 or later, found '2\.(9|10)\.\d+': older ones may accept two changes of the same state\. /),
+    });
+  });
+
   it('that differs from the options is refused, and each difference named', async () => {
     await server.ask('$JS.API.STREAM.CREATE.KV_other', { name: 'KV_other', subjects: ['$KV.other.>'], storage: 'memory', max_msgs_per_subject: 5, discard: 'new' });
     await expect(mapIn('other').start(nobody)).rejects.toMatchObject({
@@ -142,48 +151,47 @@ describe('a bucket', () => {
   });
 });
 
-describe('round trips', () => {
-  let published: string[];
-  const counted: DistributedManager[] = [];
-  const managerOver = async (instanceId: string) => {
-    const own = await connect({ servers: server.url });
-    const request = own.request.bind(own);
-    own.request = (subject, ...rest) => {
-      if (subject.startsWith('$KV') ? subject.includes('.s/') : subject.includes('MSG.GET')) published.push(subject);
-      return request(subject, ...rest);
-    };
-    const manager = new DistributedManager(new NatsStore({ client: own, instanceId }), { context: 'trips', affinity: 'keep', readLeaseMs: 2_000 });
+describe('round trips, by the count of the server', () => {
+  const managers: DistributedManager[] = [];
+  afterEach(async () => { await Promise.all(managers.splice(0).map((manager) => manager.stop())); });
+  /** With these neither a beat nor a signal to itself falls into a test. */
+  const seldom = { leaseMs: 600_000, readLeaseMs: 300_000 };
+  const started = async (affinity: 'keep' | 'release') => {
+    const manager = new DistributedManager(new NatsStore(here()), { context: 'trips', affinity, ...seldom });
+    managers.push(manager);
     await manager.start();
-    counted.push(manager);
-    return { manager, own };
+    return manager;
   };
-  const open: NatsConnection[] = [];
-  afterEach(async () => {
-    await Promise.all(counted.splice(0).map((manager) => manager.stop()));
-    await Promise.all(open.splice(0).map((own) => own.close()));
-  });
-  const during = async (work: () => Promise<unknown>) => {
-    published = [];
+  /** How many messages are sent to NATS meanwhile. */
+  const during = async (work: () => Promise<unknown>): Promise<number> => {
+    const before = await server.received();
     await work();
-    return published.length;
+    return await server.received() - before;
   };
-
-  it('are none for a held read, one for a held write, one for a read of what another holds, two to find what nobody holds', async () => {
-    published = [];
-    const [a, b] = [await managerOver('a'), await managerOver('b')];
-    open.push(a.own, b.own);
-    const session = a.manager.createSession();
+  const withSession = async (manager: DistributedManager): Promise<string> => {
+    const session = manager.createSession();
     session.set('count', 1);
-    await a.manager.sendSession(session);
-    await a.manager.update(session.id, (found) => { found.set('count', 2); });
-    expect(await during(() => a.manager.findSession(session.id, { access: 'snapshot' }))).toBe(0);
-    expect(await during(() => a.manager.update(session.id, (found) => { found.set('count', 3); }))).toBe(1);
-    expect(await during(() => b.manager.findSession(session.id, { access: 'snapshot' }))).toBe(1);
-    await a.manager.drain();
+    await manager.sendSession(session);
+    return session.id;
+  };
+  const change = (manager: DistributedManager, id: string) => manager.update(id, (found) => { found.set('count', Number(found.get('count')) + 1); });
+
+  it('none for a read of what is held here, one for a write, one for a read of what another holds', async () => {
+    const [holder, other] = [await started('keep'), await started('keep')];
+    const id = await withSession(holder);
+    await change(holder, id);
+    expect(await during(() => holder.findSession(id, { access: 'snapshot' }))).toBe(0);
+    expect(await during(() => change(holder, id))).toBe(1);
+    expect(await during(() => other.findSession(id, { access: 'snapshot' }))).toBe(1);
+  });
+
+  it('two to find and lock what nobody holds, one to store and release it', async () => {
+    const manager = await started('release');
+    const id = await withSession(manager);
     let found: Session | undefined;
-    expect(await during(async () => { found = await b.manager.findSession(session.id); })).toBe(2);
-    expect(found?.get('count')).toBe(3);
-    await b.manager.sendSession(found!);
+    expect(await during(async () => { found = await manager.findSession(id); })).toBe(2);
+    found?.set('count', 2);
+    expect(await during(() => manager.sendSession(found!))).toBe(1);
   });
 });
 
