@@ -4,7 +4,7 @@ import { Engine, stopped } from './engine/engine.js';
 import { moveSession } from './engine/id-change.js';
 import { unavailable } from './engine/acquisition.js';
 import { pause } from './engine/ownership.js';
-import { fill, Nesting, type Scope } from './engine/nesting.js';
+import { closeScope, fill, Nesting, type Scope } from './engine/nesting.js';
 import type { Place } from './engine/records.js';
 import { PlainTable } from './engine/plain-table.js';
 import { agreeOnSettings, settingsKey } from './engine/settings-record.js';
@@ -93,6 +93,7 @@ export class DistributedManager implements Manager {
   }
 
   findSession(id: string, options: FindOptions = {}): Promise<Session | undefined> {
+    let scope: Scope | undefined;
     try {
       checkSessionId(id);
       const access = accessOf(options);
@@ -105,15 +106,16 @@ export class DistributedManager implements Manager {
         this.#turns.turnOf(stateOf(nested)).holds += 1;
         return Promise.resolve(nested);
       }
-      const scope = begins ? this.#nesting.enter(key) : undefined;
-      if (reentrant && !begins) this.#nesting.leave();
+      if (begins) scope = this.#nesting.enter(key);
+      else if (reentrant) this.#nesting.leave();
       if (this.#isServing() && options.signal?.aborted !== true) {
         const session = this.#findNow(id, key, access, options.label);
         if (session !== undefined) return Promise.resolve(this.#begun(reentrant, scope, session));
       }
       const found = this.#find(id, key, access, options);
-      return reentrant ? found.then((session) => session && this.#begun(reentrant, scope, session)) : found;
+      return reentrant ? this.#beginning(found, scope) : found;
     } catch (error) {
+      closeScope(scope);
       return Promise.reject(error);
     }
   }
@@ -129,7 +131,7 @@ export class DistributedManager implements Manager {
       }
       const scope = release ? undefined : this.#nest(turn);
       const sent = turn.access === 'new' && !this.#isServing() ? this.#ready().then(() => this.#turns.send(turn, !release)) : this.#turns.send(turn, !release);
-      return scope === undefined ? sent : sent.then(() => { if (turn.place !== undefined) fill(scope, turn, session); });
+      return scope === undefined ? sent : this.#filling(sent, scope, turn, session);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -245,6 +247,28 @@ export class DistributedManager implements Manager {
     turn.isReentrant = reentrant;
     if (scope !== undefined) fill(scope, turn, session);
     return session;
+  }
+
+  #beginning(found: Promise<Session | undefined>, scope: Scope | undefined): Promise<Session | undefined> {
+    return found.then((session) => {
+      if (session !== undefined) return this.#begun(true, scope, session);
+      closeScope(scope);
+      return undefined;
+    }, (error: unknown) => {
+      closeScope(scope);
+      throw error;
+    });
+  }
+
+  /** Of a turn that has its lock only now, unless it had nothing to send. */
+  #filling(sent: Promise<void>, scope: Scope, turn: Turn, session: Session): Promise<void> {
+    return sent.then(() => {
+      if (turn.place !== undefined) fill(scope, turn, session);
+      else closeScope(scope);
+    }, (error: unknown) => {
+      closeScope(scope);
+      throw error;
+    });
   }
 
   /** For a turn that may get its lock by what it does next. */

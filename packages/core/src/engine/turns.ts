@@ -10,7 +10,7 @@ import { unavailable } from './acquisition.js';
 import type { Engine } from './engine.js';
 import { Finding } from './finding.js';
 import { Lifetimes } from './lifetimes.js';
-import { fill } from './nesting.js';
+import { closeScope, fill } from './nesting.js';
 import type { Slot } from './ownership.js';
 import { Records, type Place } from './records.js';
 import { Sharing } from './sharing.js';
@@ -248,6 +248,7 @@ export class Turns {
   end(turn: Turn, why: string): void {
     this.#close(turn, why);
     turn.isSending = false;
+    closeScope(turn.scope);
     const { place } = turn;
     if (place !== undefined) this.#running.take(turn);
     turn.place = undefined;
@@ -279,9 +280,8 @@ export class Turns {
     const place = await this.finding.lock(turn.key, this.finding.asking(turn.label === undefined ? {} : { label: turn.label }, 'wait'))
       .catch((error: unknown) => { if (!ClusterError.is(error, 'CLUSTER_MOVED')) throw error; });
     const session = shortName(turn.key);
-    const attributes = change === undefined ? [] : [...change.set.keys(), ...change.remove];
     if (place === undefined) {
-      this.engine.events.emit('conflict', { session, attributes, label: turn.label, outcome: 'dropped' });
+      this.engine.events.emit('conflict', { session, attributes: change === undefined ? [] : [...change.set.keys(), ...change.remove], label: turn.label, outcome: 'dropped' });
       return undefined;
     }
     this.#attach(turn, place);
