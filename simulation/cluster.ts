@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { ClusterError, DistributedManager, MemoryStore, type ClusterStore, type ManagerOptions } from '@cluster/core';
-import { tableOf, type SessionTable, type StoreCapabilities } from '@cluster/core/driver';
+import { tableOf, type SessionLog, type SessionTable, type StoreCapabilities } from '@cluster/core/driver';
 import type { SessionMiddleware } from '@cluster/http';
 import { sessionsOf } from './http-face.js';
 import { Link, type Outage } from './link.js';
@@ -10,6 +10,8 @@ import type { Plan } from './plan.js';
 import { Process } from './process.js';
 import type { Random } from './random.js';
 import { Recorder } from './recorder.js';
+import { LinkedLog } from './linked-log.js';
+import { LogSpace } from './reference-log.js';
 import { LinkedMap, MapSpace } from './reference-map.js';
 import { ReferenceTable } from './reference-table.js';
 import type { Rules } from './rules.js';
@@ -38,6 +40,7 @@ export interface Mutation {
   readonly rules?: Rules;
   readonly steps?: (steps: ReferenceTable, world: World) => Steps;
   readonly table?: (table: SessionTable, world: World) => SessionTable;
+  readonly log?: (log: SessionLog, space: LogSpace) => SessionLog;
   readonly options?: ManagerOptions;
   /** Snapshot requests forget what they read. */
   readonly forgetsReads?: boolean;
@@ -55,6 +58,7 @@ export class Cluster {
   readonly lives: Life[] = [];
   readonly table: ReferenceTable | undefined;
   readonly map: MapSpace | undefined;
+  readonly log: LogSpace | undefined;
   readonly #memory: MemoryStore | undefined;
   readonly #capabilities: StoreCapabilities;
   #births = 0;
@@ -70,6 +74,7 @@ export class Cluster {
     const clock = { monotonicMs: nowMs, wallMs: nowMs, timer: () => () => undefined, randomHex: (bytes: number) => random.hex(bytes) };
     if (store === 'table') this.table = new ReferenceTable(nowMs, this.#capabilities, this.recorder.stored, mutation.rules);
     else if (store === 'map') this.map = new MapSpace(nowMs, plan.hasClock, this.recorder.stored);
+    else if (store === 'log') this.log = new LogSpace(nowMs, random, plan.partitions, plan.compaction, this.faults, this.recorder.stored);
     else this.#memory = new MemoryStore({ clock });
   }
 
@@ -78,7 +83,7 @@ export class Cluster {
   /** Whether a lease was ended by somebody; undefined where this cannot be seen. */
   hasEnded(incarnation: string | undefined): boolean | undefined {
     if (incarnation === undefined) return undefined;
-    return this.table?.hasEnded(incarnation) ?? this.map?.hasEnded(`default.l.${incarnation}`);
+    return this.table?.hasEnded(incarnation) ?? (this.map ?? this.log)?.hasEnded(`default.l.${incarnation}`);
   }
 
   /** A new process for an instance. */
@@ -141,6 +146,10 @@ export class Cluster {
       return { table: new LinkedTable(steps, link, this.network, process), discard: nothing };
     }
     if (this.map !== undefined) return { table: tableOf(new LinkedMap(this.map, this.#capabilities, link, this.network, process, this.plan.hasSignals), process.clock), discard: nothing };
+    if (this.log !== undefined) {
+      const log = new LinkedLog(this.log, this.#capabilities, link, this, process, this.plan.hasSignals);
+      return { table: tableOf(this.mutation.log?.(log, this.log) ?? log, process.clock), discard: () => { log.discard(); } };
+    }
     const store = new MemoryStore({ ...(this.#memory && { shareWith: this.#memory }), clock: process.clock });
     // The door through which a manager gets it.
     const inner = Reflect.get(store, TABLE) as SessionTable;

@@ -24,6 +24,7 @@ export class Episodes {
     const { cluster } = this;
     this.#isOver = true;
     calmDown(cluster.weather);
+    cluster.log?.calmDown();
     for (const end of [...this.#ends]) end();
     cluster.outage.mode = 'up';
     // Of several processes with one address only the newest hears, and none if that one is dead.

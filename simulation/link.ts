@@ -16,6 +16,9 @@ export class Link {
     private readonly weather: Weather, private readonly outage: Outage, private readonly faults: FaultCounts,
   ) {}
 
+  /** Nothing gets through. */
+  get isDown(): boolean { return this.outage.mode !== 'up'; }
+
   get isTraced(): boolean { return this.world.trace !== undefined; }
 
   /**

@@ -2,6 +2,7 @@ import type { Message, SessionTable } from '@cluster/core/driver';
 import { changed } from './changed.js';
 import type { Mutation } from './cluster.js';
 import type { Steps } from './linked-table.js';
+import { logMutations } from './log-mutations.js';
 import { contextLost, movedIsUnknown, secondHandle, sharedCopies, toldOnce } from './mutated-managers.js';
 import type { PlanChange } from './plan.js';
 import type { ReferenceTable } from './reference-table.js';
@@ -167,4 +168,5 @@ export const mutations: readonly NamedMutation[] = [
     change: { ...shared, episodes: { pause: 60, outage: 20 }, episodeEveryMs: 300, options: { leaseMs: 1_000 }, weather: { late: 0.1, replyLost: 0.1, lateMs: 3_000 } } },
   { name: 'a nested find that gets a second handle', mutation: { manager: secondHandle }, requests: 200, change: nested },
   { name: 'a nested find that waits for its own request', mutation: { manager: contextLost }, requests: 200, change: nested },
+  ...logMutations,
 ];

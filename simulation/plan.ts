@@ -2,7 +2,7 @@ import type { StoreCapabilities } from '@cluster/core';
 import { Random } from './random.js';
 import { calm, isCalmWeather, type Weather } from './weather.js';
 
-export type StoreKind = 'table' | 'map' | 'memory';
+export type StoreKind = 'table' | 'map' | 'memory' | 'log';
 export type Workload = 'mixed' | 'login' | 'removal' | 'expiry' | 'handover' | 'shared' | 'rollback';
 export type RequestKind = 'post' | 'save' | 'look' | 'get' | 'write' | 'login' | 'remove' | 'release' | 'share' | 'nested';
 export type Episode = 'pause' | 'suspend' | 'crash' | 'overlap' | 'outage' | 'partition' | 'drain' | 'restart' | 'storm' | 'rollback';
@@ -17,8 +17,12 @@ export interface Plan {
   readonly gone: StoreCapabilities['gone'];
   /** Whether a map dates its entries. */
   readonly hasClock: boolean;
-  /** Whether a map carries signals; else waiters poll, and nothing is kept. */
+  /** Whether a map carries signals; else waiters poll, and nothing is kept. Those of a log that has none travel through it. */
   readonly hasSignals: boolean;
+  /** How likely something is removed from a log at each append. */
+  readonly compaction: number;
+  /** Of a log. With several a seed is not the same again: session ids are no part of it, and say which one it is. */
+  readonly partitions: number;
   readonly instances: number;
   readonly sessions: number;
   readonly clients: number;
@@ -62,6 +66,9 @@ const MIXES: Readonly<Record<Workload, Plan['mix']>> = {
   rollback: { post: 60, get: 30, look: 10 },
 };
 
+/** Each one of so many is about a log: the others stay what they were before there was one. */
+const LOG_SEEDS = 7;
+
 const EPISODES: Plan['episodes'] = { pause: 25, suspend: 8, crash: 15, overlap: 5, outage: 12, partition: 12, drain: 4, restart: 6, storm: 12 };
 
 /** Some faults often, most of them seldom: so that each run is about something. */
@@ -82,8 +89,10 @@ function clientsOf(random: Random, workload: Workload, instances: number): numbe
 
 export function planOf(seed: number, requests: number, change: PlanChange = {}): Plan {
   const random = new Random(seed);
-  const workload = change.workload ?? random.weighted<Workload>({ mixed: 40, login: 15, removal: 10, expiry: 8, handover: 12, shared: 12, rollback: 18 });
-  const store = change.store ?? random.weighted<StoreKind>(workload === 'rollback' ? { table: 60, map: 40 } : { table: 45, map: 35, memory: 20 });
+  const about = change.workload ?? random.weighted<Workload>({ mixed: 40, login: 15, removal: 10, expiry: 8, handover: 12, shared: 12, rollback: 18 });
+  const workload = about === 'rollback' && change.store === 'log' ? 'mixed' : about;
+  const drawn = change.store ?? random.weighted<StoreKind>(workload === 'rollback' ? { table: 60, map: 40 } : { table: 45, map: 35, memory: 20 });
+  const store = change.store ?? (seed % LOG_SEEDS === 0 && workload !== 'rollback' ? 'log' : drawn);
   const leaseMs = random.pick([1_000, 2_000, 4_000]);
   const instances = workload === 'handover' ? random.int(2, 20) : random.int(1, 6);
   const isCalm = random.chance(workload === 'expiry' ? 0.5 : 0.15);
@@ -92,10 +101,12 @@ export function planOf(seed: number, requests: number, change: PlanChange = {}):
   const storeTimeoutMs = random.pick([200, 400]) * (wayMs > 10 ? 3 : 1);
   const weather = isCalm ? calm(wayMs, 50) : weatherOf(random, wayMs);
   const hasClock = store !== 'map' || random.chance(0.7);
-  const hasSignals = store !== 'map' || random.chance(0.8);
+  const hasSignals = store === 'log' ? seed % 2 === 0 : store !== 'map' || random.chance(0.8);
   const idleTimeoutMs = workload === 'expiry' ? random.pick([3_000, 6_000, 15_000]) : 1_800_000;
   const face = workload !== 'rollback' && random.chance(0.25) ? 'http' : 'manager';
+  const ofLog = new Random(seed ^ 0x10c);
   const plan: Omit<Plan, 'isCalm'> = {
+    compaction: ofLog.pick([0, 0.02, 0.1, 0.4]), partitions: 1,
     seed, store, workload, face, hasClock, hasSignals, instances, requests,
     gone: store === 'memory' ? 'dead' : hasSignals ? random.pick(['dead', 'disconnected', 'unknown']) : 'unknown',
     sessions: random.int(1, 3), clients: clientsOf(random, workload, instances),

@@ -13,8 +13,8 @@ const doors: Readonly<Record<string, Door>> = {
   },
   '@cluster/core/driver': {
     values: 'behind Clock ClusterStoreBase count hasMethods isClusterStore managerOptions milliseconds name oneOf resolveOptions shown tableOf',
-    types: 'Absent Acquired Behind Change Claim Codec Committed DriverContext Encoded Entry Found Gone ManualClock Message OptionSpec OptionSpecs '
-      + 'Removed ResolvedOptions SessionMap SessionRecord SessionTable Stamp StoreCapabilities Then Write',
+    types: 'Absent Acquired Behind Change Claim Codec Committed DriverContext Encoded Entry Found Gone LogRecord ManualClock Message OptionSpec OptionSpecs '
+      + 'Removed ResolvedOptions SessionLog SessionMap SessionRecord SessionTable Stamp StoreCapabilities Then Write',
   },
   '@cluster/core/inversify': { values: 'managerModule', types: '' },
   '@cluster/http': { values: 'session', types: 'CookieOptions SessionMiddleware SessionOptions' },

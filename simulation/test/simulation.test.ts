@@ -8,6 +8,7 @@ import { Tally } from '../tally.js';
 const REQUESTS = 400;
 const FIXED_SEEDS = 60;
 const FRESH_SEEDS = 60;
+const LOG_SEEDS = 18;
 const MUTATION_SEEDS = 200;
 /** Each broke a promise once; with as many requests. */
 const FOUND: readonly (readonly [seed: number, requests: number])[] = [[5_114, 500], [710_003_095, 300], [710_007_205, 300]];
@@ -44,6 +45,17 @@ describe('the engine under faults', () => {
       'rate clock', 'skew clock', 'rollback table', 'rollback map',
     ]));
   }, 60_000);
+
+  it(`keeps its promises over a log whose records come late, come twice, and are removed: seeds 1 to ${LOG_SEEDS}`, async () => {
+    const { tally, violations } = await runSeeds(1, LOG_SEEDS, { store: 'log' });
+    for (const partitions of [1, 3]) violations.push(...(await runSeeds(1, 5, { store: 'log', compaction: 0.4, episodeEveryMs: 300, partitions }, tally)).violations);
+    expect(violations).toEqual([]);
+    expect(tally.summary.operations).toBeGreaterThan(12_000);
+    expect(Object.keys(tally.summary.faults)).toEqual(expect.arrayContaining([
+      'late append', 'twice append', 'repeated append', 'lost append', 'replyLost append', 'slow reader', 'gap reader', 'redelivered records', 'removed records', 'removed removals',
+      'crash process', 'pause process', 'overlap process',
+    ]));
+  }, 120_000);
 
   it(`keeps its promises: fresh seeds ${fresh} to ${fresh + FRESH_SEEDS - 1}`, async () => {
     expect((await runSeeds(fresh, FRESH_SEEDS)).violations).toEqual([]);

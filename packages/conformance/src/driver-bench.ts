@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import type { Claim, DriverContext, Message, SessionMap, SessionTable, StoreCapabilities } from '@cluster/core/driver';
+import type { Claim, DriverContext, Message, SessionLog, SessionMap, SessionTable, StoreCapabilities } from '@cluster/core/driver';
 import type { Clause } from './clause.js';
 import type { Pace } from './pace.js';
 import type { Proof } from './proof.js';
 
 export type Driver = SessionMap | SessionTable;
 
-export const isTable = (driver: Driver): driver is SessionTable => 'commit' in driver;
+export const isTable = (driver: Driver | SessionLog): driver is SessionTable => 'commit' in driver;
+export const isLog = (driver: Driver | SessionLog): driver is SessionLog => 'follow' in driver;
 
 export const hex = (bytes: number): string => randomBytes(bytes).toString('hex');
 

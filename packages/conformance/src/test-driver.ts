@@ -1,4 +1,4 @@
-import { tableOf, type Clock, type ManualClock, type SessionMap, type SessionTable } from '@cluster/core/driver';
+import { tableOf, type Clock, type ManualClock, type SessionLog, type SessionMap, type SessionTable } from '@cluster/core/driver';
 import { answeringMap } from './answers.js';
 import { registerClauses, type Clause, type Runner } from './clause.js';
 import { acquireClauses } from './clauses/acquire.js';
@@ -15,7 +15,7 @@ import { readClauses } from './clauses/read.js';
 import { removeClauses } from './clauses/remove.js';
 import { signalClauses } from './clauses/signal.js';
 import {
-  DriverBench, hex, isTable, offerOf, type Driver, type DriverLimits, type MapClause, type Offer, type TableClause,
+  DriverBench, hex, isLog, isTable, offerOf, type Driver, type DriverLimits, type MapClause, type Offer, type TableClause,
 } from './driver-bench.js';
 import { Pace } from './pace.js';
 
@@ -25,7 +25,7 @@ export interface DriverHarness {
    * A fresh driver object, not started, over the storage that all of them share. Called several times per clause, and once
    * before any test runs: it must not connect.
    */
-  open(): SessionMap | SessionTable;
+  open(): SessionMap | SessionTable | SessionLog;
   /** Empties the storage; called before each clause. Clauses use fresh keys, so it may be left out. */
   erase?(): Promise<void>;
   /** The shortest lifetime, lease and tombstone time that clauses use; default 60. Raise it for a store that counts in seconds. */
@@ -69,17 +69,17 @@ function register<D extends Driver>(
 }
 
 /** A harness's driver as what it declared itself to be when it was first opened. */
-function openedAs<D extends Driver>(harness: DriverHarness, is: (driver: Driver) => driver is D): D {
+function openedAs<D extends Driver | SessionLog>(harness: DriverHarness, is: (driver: Driver | SessionLog) => driver is D): D {
   const driver = harness.open();
-  if (!is(driver)) throw new TypeError('open() returned a session map once and a session table another time');
+  if (!is(driver)) throw new TypeError('open() returned drivers of several shapes');
   return driver;
 }
 
-const isMap = (driver: Driver): driver is SessionMap => !isTable(driver);
+const isMap = (driver: Driver | SessionLog): driver is SessionMap => !isTable(driver) && !isLog(driver);
 
 /**
  * Registers the clauses that a driver must pass as tests of the given runner. A session map is held to its own clauses, and
- * then to those of a session table through the table that core makes of it.
+ * then to those of a session table through the table that core makes of it; a session log likewise.
  */
 export function testDriver(runner: Runner, harness: DriverHarness): void {
   const sample = harness.open();
@@ -89,6 +89,11 @@ export function testDriver(runner: Runner, harness: DriverHarness): void {
     return;
   }
   const clock: Clock | undefined = harness.clock;
+  if (isLog(sample)) {
+    const open = () => tableOf(openedAs(harness, isLog), clock);
+    runner.describe('as a session table over its log', () => { register(runner, harness, tableContents, open, offerOf(open())); });
+    return;
+  }
   const map = () => answeringMap(openedAs(harness, isMap));
   const table = () => tableOf(map(), clock);
   runner.describe('as a session map', () => { register(runner, harness, mapContents, map, offerOf(sample)); });

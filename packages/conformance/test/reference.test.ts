@@ -3,6 +3,7 @@ import { MemoryStore } from '@cluster/core';
 import { Clock, type SessionTable } from '@cluster/core/driver';
 import { testDriver } from '../src/index.js';
 import { CollectingRunner } from './collecting-runner.js';
+import { newLogSpace, referenceLog } from './reference-log.js';
 import { newMapSpace, referenceMap } from './reference-map.js';
 import { newSpace, referenceTable } from './reference-table.js';
 
@@ -24,6 +25,12 @@ describe('a plain session map in memory, without signals', () => {
   const clock = Clock.manual();
   const space = newMapSpace(clock);
   testDriver({ describe, it }, { open: () => referenceMap(space), clock });
+});
+
+describe('a plain session log in memory', () => {
+  const clock = Clock.manual();
+  const space = newLogSpace(clock);
+  testDriver({ describe, it }, { open: () => referenceLog(space), clock });
 });
 
 describe('what a driver does not offer', () => {

@@ -1,5 +1,6 @@
 import type { ClusterStore, FindOptions, SessionSnapshot } from './cluster-store.js';
 import { systemClock, type Clock } from './clock.js';
+import type { SessionLog } from './drivers/session-log.js';
 import type { SessionMap } from './drivers/session-map.js';
 import type { SessionTable } from './drivers/session-table.js';
 import { tableOf } from './drivers/table-of.js';
@@ -25,10 +26,10 @@ export class ClusterStoreBase implements ClusterStore {
   #alone: Standalone | undefined;
 
   /**
-   * @param driver a SessionMap or a SessionTable
+   * @param driver a SessionMap, a SessionLog or a SessionTable
    * @throws ClusterError CLUSTER_BAD_OPTION for anything else, or an instanceId that is not 1 to 64 of A-Z a-z 0-9 _ -
    */
-  constructor(driver: SessionTable | SessionMap, { instanceId, clock = systemClock }: { readonly instanceId?: string | undefined; readonly clock?: Clock } = {}) {
+  constructor(driver: SessionTable | SessionMap | SessionLog, { instanceId, clock = systemClock }: { readonly instanceId?: string | undefined; readonly clock?: Clock } = {}) {
     this.#clock = clock;
     this.#table = tableOf(driver, clock);
     this.instanceId = resolveOptions('ClusterStoreBase', baseOptions, { instanceId }).instanceId ?? `i-${clock.randomHex(8)}`;

@@ -10,3 +10,4 @@ export type {
   StoreCapabilities, Then, Write,
 } from './drivers/session-table.js';
 export type { Entry, Found, SessionMap } from './drivers/session-map.js';
+export type { LogRecord, SessionLog } from './drivers/session-log.js';

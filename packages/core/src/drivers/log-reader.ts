@@ -1,0 +1,231 @@
+import type { CancelTimer, Clock } from '../clock.js';
+import { ClusterError } from '../errors.js';
+import { logKey, readEntry, writeEntry, type LogEntry } from './log-entry.js';
+import { LogReducer, type Verdict } from './log-reducer.js';
+import type { LogRecord, SessionLog } from './session-log.js';
+
+/** After so long without an echo a barrier is sent again. */
+const REPEAT_MS = 500;
+/** So long somebody waits for a barrier, and an entry for its echo, before it counts as unknown. */
+const PATIENCE_MS = 5_000;
+/** What was folded is taken for the present of a put for so long; then a look is cheaper than a put that is void. */
+const STALE_MS = 10_000;
+const WASTE_AT_ONCE = 50;
+/** So many barriers may be on their way, sent one after the other since none came back. */
+const MOST_SENT = 100;
+
+interface Waiter { readonly after: number; readonly sinceMs: number; readonly patienceMs: number; readonly resolve: () => void; readonly reject: (error: unknown) => void }
+interface Pending { readonly sinceMs: number; readonly resolve: (verdict: Verdict) => void; readonly reject: (error: unknown) => void }
+
+export interface ReaderHooks {
+  message(key: string, text: string): void;
+  /** Whether what is read is the present: not while it catches up. */
+  ready(isReady: boolean): void;
+  /** Whether keys are those of the context. */
+  isOwn(key: string): boolean;
+}
+
+const unknown = (what: string, cause?: unknown) => new ClusterError('CLUSTER_UNKNOWN_OUTCOME', what, cause === undefined ? {} : { cause });
+
+/**
+ * Reads one partition. It is ready when a barrier of its own came back that was sent after the last gap: what was removed there was
+ * followed by what replaced it, and that had been in the log before the gap was seen. A gap that comes later means that it
+ * fell behind; it begins anew.
+ */
+export class LogReader {
+  reducer = new LogReducer();
+  #last = -1;
+  #gaps = 0;
+  #isReady = false;
+  #seenMs = -Infinity;
+  #serial = 0;
+  #failure: ClusterError | undefined;
+  /** Barriers on their way: how many gaps had been seen. */
+  readonly #sent = new Map<number, { readonly gaps: number; readonly atMs: number }>();
+  #isOnItsWay = false;
+  #waiters: Waiter[] = [];
+  readonly #pending = new Map<string, Pending>();
+  readonly #waste: string[] = [];
+  #unfollow: (() => void) | undefined;
+  #cancelWatch: CancelTimer | undefined;
+
+  constructor(
+    private readonly log: SessionLog, private readonly partition: number, private readonly barrierKey: string, private readonly clock: Clock,
+    private readonly hooks: ReaderHooks,
+  ) {}
+
+  /** Whether what it has read can be what a put is made of. */
+  isReady(): boolean { return this.#isReady && this.clock.monotonicMs() - this.#seenMs < STALE_MS; }
+
+  /** The log's time, as far as it is known without looking. */
+  get nowMs(): number { return this.reducer.nowMs + Math.max(0, this.clock.monotonicMs() - this.#seenMs); }
+
+  follow(): void {
+    this.#unfollow?.();
+    this.reducer = new LogReducer();
+    this.#last = -1;
+    let isCurrent = true;
+    const end = this.log.follow(this.partition, (record) => { if (isCurrent) this.#take(record); });
+    this.#unfollow = () => {
+      isCurrent = false;
+      end();
+    };
+  }
+
+  /** Resolves when everything is read that was in the log at the call. */
+  barrier(patienceMs = PATIENCE_MS): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    return new Promise((resolve, reject) => {
+      this.#waiters.push({ after: this.#serial, sinceMs: this.clock.monotonicMs(), patienceMs, resolve, reject });
+      this.#sendBarrier();
+      this.#watch();
+    });
+  }
+
+  /** Resolves to what its own echo shows; the log's acknowledgement says only that there will be one. */
+  put(key: string, entry: LogEntry): Promise<Verdict> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    const written = logKey(key, this.clock.randomHex(8));
+    return new Promise((resolve, reject) => {
+      this.#pending.set(written, { sinceMs: this.clock.monotonicMs(), resolve, reject });
+      this.log.append(this.partition, written, writeEntry(entry)).catch((error: unknown) => { this.#settle(written, undefined, error); });
+      this.#removeWaste();
+      this.#watch();
+    });
+  }
+
+  /** Puts it without waiting for what becomes of it. */
+  tell(written: string, entry: LogEntry): Promise<void> { return this.log.append(this.partition, written, writeEntry(entry)); }
+
+  /** Has the log remove what stands under these keys. */
+  remove(written: readonly string[]): Promise<unknown> { return Promise.all(written.map((each) => this.log.append(this.partition, each, undefined))); }
+
+  stop(error: ClusterError): void {
+    this.#failure = error;
+    this.#unfollow?.();
+    this.#cancelWatch?.();
+    this.#cancelWatch = undefined;
+    this.#isReady = false;
+    this.reducer = new LogReducer();
+    for (const written of [...this.#pending.keys()]) this.#settle(written, undefined, unknown('the log was left before the echo came'));
+    for (const { reject } of this.#waiters.splice(0)) reject(error);
+  }
+
+  #take(record: LogRecord): void {
+    if (record.position <= this.#last || this.#failure !== undefined) return;
+    if (record.position > this.#last + 1) {
+      this.#gaps += 1;
+      if (this.#isReady) {
+        this.#beginAnew();
+        return;
+      }
+    }
+    this.#last = record.position;
+    if (!this.hooks.isOwn(record.key)) return;
+    let entry: LogEntry | undefined;
+    try {
+      entry = record.value === undefined ? undefined : readEntry(record.value);
+    } catch (error) {
+      this.stop(error as ClusterError); // readEntry throws no other
+      this.hooks.ready(false);
+      return;
+    }
+    this.#seenMs = this.clock.monotonicMs();
+    const verdict = this.reducer.apply(record, entry, this.#seenMs);
+    if (entry?.kind === 'barrier' && record.key === this.barrierKey) this.#passed(entry.serial);
+    if (entry?.kind === 'message' && this.#isReady) this.hooks.message(record.key, entry.text);
+    const asked = record.key.replace(/~\d+$/, '');
+    if (!this.#pending.has(asked)) return;
+    this.#waste.push(...this.reducer.freed); // who put it clears up
+    this.#settle(asked, verdict, undefined);
+  }
+
+  /** Records were removed before they were read here: what is known is of no use, and nobody can say what became of what was put. */
+  #beginAnew(): void {
+    this.#isReady = false;
+    this.hooks.ready(false);
+    for (const written of [...this.#pending.keys()]) this.#settle(written, undefined, unknown('the log went on without this instance'));
+    this.#waste.length = 0;
+    this.follow();
+    this.#catchUp();
+  }
+
+  /** Also if nobody asks: signals come this way. */
+  #catchUp(): void {
+    this.barrier(Infinity).catch(() => {
+      if (this.#failure === undefined) this.clock.timer(() => { this.#catchUp(); }, REPEAT_MS);
+    });
+  }
+
+  #passed(serial: number): void {
+    const sent = this.#sent.get(serial);
+    if (sent === undefined) return;
+    for (const each of this.#sent.keys()) if (each <= serial) this.#sent.delete(each);
+    this.#isOnItsWay = this.#sent.size > 0;
+    if (sent.gaps === this.#gaps) {
+      if (!this.#isReady) {
+        this.#isReady = true;
+        this.reducer.isComplete = true;
+        this.hooks.ready(true);
+      }
+      this.#waiters = this.#waiters.filter((waiter) => {
+        if (waiter.after >= serial) return true;
+        waiter.resolve();
+        return false;
+      });
+    }
+    if (this.#waiters.length > 0) this.#sendBarrier();
+  }
+
+  /** One at a time: those who ask meanwhile share the next one. */
+  #sendBarrier(): void {
+    if (this.#isOnItsWay) return;
+    this.#isOnItsWay = true;
+    const serial = ++this.#serial;
+    this.#sent.set(serial, { gaps: this.#gaps, atMs: this.clock.monotonicMs() });
+    if (this.#sent.size > MOST_SENT) this.#sent.delete(serial - MOST_SENT);
+    this.tell(this.barrierKey, { kind: 'barrier', serial }).catch((error: unknown) => {
+      this.#sent.delete(serial);
+      if (serial === this.#serial) this.#isOnItsWay = false;
+      if (!ClusterError.is(error) || error.code === 'CLUSTER_UNKNOWN_OUTCOME') return;
+      for (const { reject } of this.#waiters.splice(0)) reject(error);
+    });
+  }
+
+  #settle(written: string, verdict: Verdict | undefined, error: unknown): void {
+    const pending = this.#pending.get(written);
+    if (pending === undefined) return;
+    this.#pending.delete(written);
+    if (verdict === undefined) pending.reject(ClusterError.is(error) ? error : unknown('the log did not take a record', error));
+    else pending.resolve(verdict);
+  }
+
+  #watch(): void {
+    this.#cancelWatch ??= this.clock.timer(() => {
+      this.#cancelWatch = undefined;
+      this.#overdue(this.clock.monotonicMs());
+      this.#removeWaste();
+      if (this.#waiters.length > 0 || this.#pending.size > 0) this.#watch();
+    }, REPEAT_MS);
+  }
+
+  #overdue(nowMs: number): void {
+    for (const [written, { sinceMs }] of this.#pending) {
+      if (sinceMs + PATIENCE_MS > nowMs) break;
+      this.#settle(written, undefined, unknown(`the log did not show a record within ${PATIENCE_MS} ms`));
+    }
+    this.#waiters = this.#waiters.filter(({ sinceMs, patienceMs, reject }) => {
+      if (sinceMs + patienceMs > nowMs) return true;
+      reject(new ClusterError('CLUSTER_UNAVAILABLE', `the log did not show its present state within ${patienceMs} ms`));
+      return false;
+    });
+    if (this.#waiters.length === 0) return;
+    if ((this.#sent.get(this.#serial)?.atMs ?? -Infinity) + REPEAT_MS <= nowMs) this.#isOnItsWay = false;
+    this.#sendBarrier();
+  }
+
+  /** What is lost here is found by a sweep. */
+  #removeWaste(): void {
+    if (this.#waste.length > 0) this.remove(this.#waste.splice(0, WASTE_AT_ONCE)).catch(() => undefined);
+  }
+}

@@ -1,0 +1,48 @@
+import type { DriverContext, Message, StoreCapabilities } from './session-table.js';
+
+/** One record of a log, as its reader gets it. */
+export interface LogRecord {
+  readonly key: string;
+  /** Its place in the partition: 0, 1, 2, … A number that is left out says that a record was removed there. */
+  readonly position: number;
+  /** When it was appended, by one clock per partition: that of the log, not that of who appended it. */
+  readonly timeMs: number;
+  /** Undefined: all that stands under this key may be removed. */
+  readonly value: string | undefined;
+}
+
+/**
+ * The broker's shape of a driver: partitions, each in one order for everybody, that can be read again from the first record on.
+ * Core makes a {@link SessionTable} of it by reading all of it, on every instance.
+ *
+ * Two things may happen to a log: a record is removed when a later one has its key, at any moment and also where somebody reads;
+ * and a record without a value is removed with them, but not before everybody who reads had the time to see it (10 minutes do).
+ */
+export interface SessionLog {
+  readonly capabilities: Omit<StoreCapabilities, 'delta'>;
+  /** The same for all instances and for ever. Asked for after `start`. */
+  readonly partitions: number;
+  /** At so many bytes of sessions no new ones are taken, since every instance has all of them in memory. Left out: no bound. */
+  readonly maxBytes?: number | undefined;
+  /** Connects; rejects if the log cannot be used. */
+  start?(context: DriverContext): Promise<void>;
+  /** Ends what `start` began; a client that was passed in stays open. */
+  stop?(): Promise<void>;
+  /**
+   * Puts a record at the end; resolves when the log has it for good. What was rejected may still get there, unless it rejects with
+   * a `ClusterError` of another code than `CLUSTER_UNKNOWN_OUTCOME`.
+   *
+   * It gets there **at most once under its key**: who tries again by itself puts `~2`, `~3`, … behind the key. A client that repeats
+   * a record as it is must be told not to.
+   */
+  append(partition: number, key: string, value: string | undefined): Promise<void>;
+  /**
+   * Hands over every record of a partition in its order, from the first that is there, and then each new one; ends when the returned
+   * function is called. Who loses its connection goes on where it was; records that come twice are skipped.
+   */
+  follow(partition: number, take: (record: LogRecord) => void): () => void;
+  /** As in `SessionTable`. Where it is left out signals travel through the log. */
+  signal?(instanceId: string, message: Message): Promise<boolean>;
+  /** Names the log's timeline; changes when acknowledged records may have been lost. */
+  generation?(): string;
+}

@@ -1,0 +1,106 @@
+import type { Encoded, LogRecord } from '@cluster/core/driver';
+import type { Random } from './random.js';
+import type { Observer } from './reference-table.js';
+import type { FaultCounts } from './weather.js';
+
+const EPOCH_MS = 1_700_000_000_000;
+/** A record without a value stays so long: longer than anybody is paused while he reads. */
+const REMOVALS_KEPT_MS = 60_000;
+const FORGOTTEN_MS = 60_000;
+
+/** What a record's head says; written by the table over this log. */
+interface Head { readonly kind: string; readonly n: number; readonly byMs: number; readonly forMs: number; readonly era: number }
+interface Content { readonly n: number; readonly era: number; readonly text: string; untilMs: number }
+
+/** What counts, by a second opinion: whoever reads all of the log as it grows sees this, and so must everybody else. */
+class Judge {
+  readonly contents = new Map<string, Content>();
+
+  constructor(private readonly observe: Observer) {}
+
+  see({ key: written, value, timeMs }: LogRecord): void {
+    const end = value?.indexOf('\n') ?? -1;
+    if (value === undefined || end < 0) return;
+    const { kind, n, byMs, forMs, era } = JSON.parse(value.slice(0, end)) as Head; // see above
+    const key = written.slice(0, written.indexOf('#'));
+    const before = this.contents.get(key);
+    if (timeMs >= byMs) return;
+    if (kind === 'touch' && before?.era === era) before.untilMs = Math.max(before.untilMs, timeMs + forMs);
+    if (kind !== 'put' || (before !== undefined && timeMs < before.untilMs + FORGOTTEN_MS && n <= before.n)) return;
+    const text = value.slice(end + 1);
+    this.contents.set(key, { n, era, text, untilMs: Math.max(timeMs + forMs, before?.era === era ? before.untilMs : 0) });
+    if (key.includes('.s.')) this.#show(key, text);
+  }
+
+  #show(key: string, text: string): void {
+    // Written by the table over this log; what else is in it is not looked at.
+    const { kind, stamp, attributes } = JSON.parse(text) as { kind: string; stamp: { grant: string; version: number }; attributes: Record<string, Encoded> };
+    if (kind === 'record') this.observe(key, stamp, new Map(Object.entries(attributes)));
+  }
+}
+
+/** The log that all processes of one run read and write. Compaction may come at any moment, and removes what it may. */
+export class LogSpace {
+  readonly #partitions: LogRecord[][];
+  readonly #nexts: number[];
+  readonly #judge: Judge;
+  readonly followers = new Set<() => void>();
+
+  constructor(
+    private readonly nowMs: () => number, private readonly random: Random, partitions: number, private compaction: number, private readonly faults: FaultCounts,
+    observe: Observer,
+  ) {
+    this.#partitions = Array.from({ length: partitions }, () => []);
+    this.#nexts = this.#partitions.map(() => 0);
+    this.#judge = new Judge(observe);
+  }
+
+  /** From now on nothing is removed. */
+  calmDown(): void { this.compaction = 0; }
+
+  get partitions(): number { return this.#partitions.length; }
+
+  append(partition: number, key: string, value: string | undefined): void {
+    const records = this.#partitions[partition];
+    const position = this.#nexts[partition];
+    if (records === undefined || position === undefined) throw new Error(`there is no partition ${partition}`);
+    this.#nexts[partition] = position + 1;
+    const record = { key, value, position, timeMs: EPOCH_MS + this.nowMs() };
+    records.push(record);
+    this.#judge.see(record);
+    if (this.random.chance(this.compaction)) this.#compact(partition, this.random.pick([0.2, 0.5, 1]));
+    for (const follow of [...this.followers]) follow();
+  }
+
+  /** The first record from a position on. */
+  next(partition: number, from: number): LogRecord | undefined {
+    const records = this.#partitions[partition] ?? [];
+    let [low, high] = [0, records.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((records[middle]?.position ?? Infinity) < from) low = middle + 1;
+      else high = middle;
+    }
+    return records[low];
+  }
+
+  hasEnded(leaseKey: string): boolean {
+    const content = this.#judge.contents.get(leaseKey);
+    return content === undefined || content.text === 'ended' || content.untilMs <= EPOCH_MS + this.nowMs();
+  }
+
+  /** Removes some of the records that have a later one under their key, whatever that says. */
+  #compact(partition: number, share: number): void {
+    const records = this.#partitions[partition] ?? [];
+    const last = new Map(records.map(({ key, position }) => [key, position]));
+    const first = new Set<string>();
+    const nowMs = EPOCH_MS + this.nowMs();
+    this.#partitions[partition] = records.filter(({ key, position, value, timeMs }) => {
+      const isOver = last.get(key) === position
+        ? value === undefined && !first.has(key) && timeMs + REMOVALS_KEPT_MS < nowMs : this.random.chance(share);
+      if (!isOver) first.add(key);
+      else this.faults.add('removed', value === undefined ? 'removals' : 'records');
+      return !isOver;
+    });
+  }
+}
