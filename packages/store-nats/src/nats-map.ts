@@ -11,6 +11,8 @@ interface Running {
   readonly link: Link;
   readonly jetstream: JetStreamClient;
   readonly streams: StreamAPI;
+  /** How long an answer to a signal is waited for. */
+  readonly signalMs: number;
   /** The server lets each key expire by itself. */
   expires: boolean;
 }
@@ -20,8 +22,8 @@ interface Last { readonly value: string; readonly sequence: number; readonly exp
 
 /** Over this time every caller has given up. */
 const calling = { checkAPI: false, timeout: 30_000 } as const;
-/** Who is not there is told at once; one who is there and does not answer is waited for in vain. */
-const SIGNAL_MS = 150;
+/** That nobody is there is told within a round trip; one who is there and does not answer is waited for in vain. */
+const SIGNAL_MS = { least: 25, most: 150 } as const;
 /** Servers take no shorter one. */
 const SHORTEST_TTL_MS = 1_000;
 const EXPIRES = 'Cluster-Expires';
@@ -58,9 +60,9 @@ export class NatsMap implements SessionMap {
       });
       // Another leader, or another stream of that name: what it has may be older.
       link.subscribe(`$JS.EVENT.ADVISORY.STREAM.*.${this.#stream}`, () => { this.#epoch += 1; });
-      await link.connection.flush();
+      const signalMs = Math.min(SIGNAL_MS.most, SIGNAL_MS.least + 2 * await link.connection.rtt());
       const { streams } = await link.connection.jetstreamManager(calling);
-      this.#running = { link, context, jetstream: link.connection.jetstream(calling), streams, expires };
+      this.#running = { link, context, jetstream: link.connection.jetstream(calling), streams, signalMs, expires };
       context.listening(true);
     } catch (error) {
       await link.close();
@@ -93,8 +95,8 @@ export class NatsMap implements SessionMap {
   }
 
   async signal(instanceId: string, message: Message): Promise<boolean> {
-    const { link, context } = this.#started;
-    const heard = link.call(() => link.connection.request(this.#mailbox(context, instanceId), message, { timeout: SIGNAL_MS }));
+    const { link, context, signalMs } = this.#started;
+    const heard = link.call(() => link.connection.request(this.#mailbox(context, instanceId), message, { timeout: signalMs }));
     return heard.then(() => true, (error: unknown) => !isNobody(error));
   }
 

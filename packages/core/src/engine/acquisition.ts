@@ -251,7 +251,8 @@ export class Acquisition {
     const polled = POLLS_MS[Math.min(round, POLLS_MS.length - 1)] ?? 0;
     const spread = 1 - JITTER + (2 * JITTER * Number.parseInt(engine.clock.randomHex(2), 16)) / 0xffff;
     const look = holder === undefined ? undefined : this.#looks.get(holder);
-    const dueMs = look === undefined ? Infinity : Math.max(1, look.overMs - engine.now());
+    // Whoever is gone is asked twice before the lease is looked at again.
+    const dueMs = look === undefined ? Infinity : Math.max(1, look.overMs - ASK_AGAIN_MS - engine.now());
     const ms = Math.min(polled * spread, dueMs, Math.max(0, asking.deadlineMs - engine.now()));
     await pause(engine.clock, ms, slot, asking.signal);
     asking.signal?.throwIfAborted();
