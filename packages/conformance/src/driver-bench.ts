@@ -22,6 +22,13 @@ export interface Offer {
   readonly lists: boolean;
 }
 
+/** What a log offers of itself; what the table over it does is {@link offerOf}. */
+export function offerOfLog(log: SessionLog): Offer {
+  return {
+    signals: log.signal !== undefined, gone: log.capabilities.gone, starts: log.start !== undefined, stops: log.stop !== undefined, sweeps: false, lists: false,
+  };
+}
+
 export function offerOf(driver: Driver): Offer {
   const { capabilities } = driver;
   return {
@@ -41,7 +48,7 @@ export interface DriverLimits {
 }
 
 /** One driver object of a clause, started. */
-export interface Opened<D extends Driver> {
+export interface Opened<D extends Driver | SessionLog> {
   readonly driver: D;
   readonly instanceId: string;
   /** The messages that arrived, in order. */
@@ -54,7 +61,7 @@ export interface Opened<D extends Driver> {
 export const inTurn = <T>(pair: readonly [T, T], n: number): T => pair[n % 2 === 0 ? 0 : 1];
 
 /** What one clause works on. Drivers that it opens are stopped when it ends. */
-export class DriverBench<D extends Driver> {
+export class DriverBench<D extends Driver | SessionLog> {
   readonly #started: D[] = [];
 
   constructor(
@@ -116,6 +123,8 @@ export class DriverBench<D extends Driver> {
 
 export type TableBench = DriverBench<SessionTable>;
 export type MapBench = DriverBench<SessionMap>;
+export type LogBench = DriverBench<SessionLog>;
+export type LogClause = Clause<Offer, LogBench>;
 export type TableClause = Clause<Offer, TableBench>;
 export type MapClause = Clause<Offer, MapBench>;
 /** A clause that holds for both shapes. */

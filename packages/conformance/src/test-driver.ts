@@ -10,12 +10,13 @@ import { expiryClauses } from './clauses/expiry.js';
 import { leaseClauses } from './clauses/lease.js';
 import { lifeCycleClauses } from './clauses/life-cycle.js';
 import { listingClauses } from './clauses/listing.js';
+import { logClauses } from './clauses/log.js';
 import { mapClauses } from './clauses/map.js';
 import { readClauses } from './clauses/read.js';
 import { removeClauses } from './clauses/remove.js';
 import { signalClauses } from './clauses/signal.js';
 import {
-  DriverBench, hex, isLog, isTable, offerOf, type Driver, type DriverLimits, type MapClause, type Offer, type TableClause,
+  DriverBench, hex, isLog, isTable, offerOf, offerOfLog, type Driver, type DriverLimits, type MapClause, type Offer, type TableClause,
 } from './driver-bench.js';
 import { Pace } from './pace.js';
 
@@ -53,7 +54,7 @@ function limitsOf({ lateMs = 1_000, signalMs = 2_000, maxValueBytes = 1_048_576 
   return { lateMs, signalMs, maxValueBytes };
 }
 
-function register<D extends Driver>(
+function register<D extends Driver | SessionLog>(
   runner: Runner, harness: DriverHarness, clauses: readonly Clause<Offer, DriverBench<D>>[], make: () => D, offer: Offer,
 ): void {
   const context = `kit-${hex(4)}`;
@@ -91,6 +92,7 @@ export function testDriver(runner: Runner, harness: DriverHarness): void {
   const clock: Clock | undefined = harness.clock;
   if (isLog(sample)) {
     const open = () => tableOf(openedAs(harness, isLog), clock);
+    runner.describe('as a session log', () => { register(runner, harness, logClauses, () => openedAs(harness, isLog), offerOfLog(sample)); });
     runner.describe('as a session table over its log', () => { register(runner, harness, tableContents, open, offerOf(open())); });
     return;
   }
