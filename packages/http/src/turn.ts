@@ -161,7 +161,9 @@ export class Turn implements Commit, Actions {
 
   /** What a method could not do fails the response, unless the application answers an error of its own. */
   #settle(): Promise<void> | undefined {
-    return this.#failure !== undefined && this.res !== undefined && this.res.statusCode < 400 ? Promise.reject(this.#failure) : this.#send();
+    if (this.#failure === undefined || this.res === undefined || this.res.statusCode >= 400) return this.#send();
+    if (this.#handle !== undefined && !this.#over) this.#giveUp(this.#handle);
+    return Promise.reject(this.#failure);
   }
 
   /** The handler has ended: nobody else would say why its answer is replaced. */

@@ -38,6 +38,19 @@ describe.each(['save', 'regenerate', 'destroy', 'release'] as const)('%s that fa
   });
 });
 
+it('a method that is called wrongly: the response is the error, and the session is free for the next request', async () => {
+  const { post, content } = await site({
+    put, wrong: async ({ session }) => {
+      session.note = 'changed';
+      await session.regenerate({ keep: 'cart' } as never).catch(() => 'forgotten');
+    },
+  }, one({ store: new SwitchStore(), lockTimeoutMs: 500 }));
+  await post('put');
+  expect((await post('wrong')).status).toBe(500);
+  expect(await content()).toEqual({ user: 'ada', cart: ['book'] });
+  expect((await post('put')).status).toBe(200);
+});
+
 describe('a method that succeeds after one that failed', () => {
   it('destroy ends the session after all', async () => {
     const store = new SwitchStore();
