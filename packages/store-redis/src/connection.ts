@@ -52,8 +52,15 @@ export const keyPrefixOf = (client: Redis | Cluster): string => client.options.k
 
 export const isCluster = (client: Redis | Cluster): client is Cluster => client.isCluster;
 
+/** In ioredis a URL's query wins over settings that are given beside it. */
+function withoutSettings(url: string, settings: object): string {
+  const address = new URL(url);
+  for (const name of Object.keys(settings)) address.searchParams.delete(name);
+  return address.href;
+}
+
 function connectionLike(template: Redis | Cluster | string): Redis | Cluster {
-  if (typeof template === 'string') return new Redis(template, settingsOver());
+  if (typeof template === 'string') return new Redis(withoutSettings(template, settingsOver()), settingsOver());
   if (!isCluster(template)) return template.duplicate(settingsOver(template.options));
   return template.duplicate([], { ...clusterSettings, redisOptions: settingsOver(template.options.redisOptions) });
 }
@@ -178,7 +185,8 @@ export class IoredisConnection implements Connection {
   }
 
   async publish(channel: string, message: string, isSharded: boolean): Promise<number> {
-    return Number(await (isSharded ? this.#client.spublish(channel, message) : this.#client.publish(channel, message)));
+    const published = isSharded ? this.#client.spublish(channel, message) : this.#client.publish(channel, message);
+    return Number(await published.catch((error: unknown) => { throw this.#failure(error); }));
   }
 
   servers(): Redis[] {

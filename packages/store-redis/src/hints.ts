@@ -10,7 +10,7 @@ export const hints: Readonly<Record<string, string>> = {
   disableTTL: ofManager('idleTimeoutMs'),
   serializer: ofManager('codec'),
   disableTouch: 'leave it out: touches are few, and sent together',
-    logErrors: "leave it out: a request gets its error, the manager's events tell of the others",
+  logErrors: "leave it out: a request gets its error, the manager's events tell of the others",
   redis: 'use client',
   keyPrefix: 'use prefix',
   uri: 'use url',

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Write } from '@cluster/core/driver';
 import { Redis } from 'ioredis';
@@ -81,15 +82,24 @@ describe('a server that is gone', () => {
     let message = '';
     // The first one may have been sent before the connection was known to be lost.
     while (!message.includes('ECONN')) message = String(await table.read(key).catch((error: unknown) => error));
-    expect(message).toBe(`Error: the connection to Redis was lost before it answered: connect ECONNREFUSED ${server.host}:${server.port}`);
+    const expected = `the connection to Redis was lost before it answered: connect ECONNREFUSED ${server.host}:${server.port}`;
+    expect(message).toBe(`Error: ${expected}`);
+    const error: unknown = await table.signal('web-2', 'not for the log').catch((caught: unknown) => caught);
+    expect(error).toMatchObject({ message: expected });
+    expect(inspect(error, { depth: 9 })).not.toContain('not for the log');
   });
 });
 
+const eager = { lazyConnect: true, autoResendUnfulfilledCommands: true, maxRetriesPerRequest: null };
+
 describe('what was not answered', () => {
-  it('when the connection ended is not sent again, whatever the client is set to', async () => {
-    const client = new Redis(server.url, { lazyConnect: true, autoResendUnfulfilledCommands: true, maxRetriesPerRequest: null });
-    const like = new RedisTable({ connect: () => new IoredisConnection(client), isCluster: false, prefix: 'cluster:', database: 0 });
+  it.each([
+    ['the client is set to', () => new Redis(server.url, eager)],
+    ['the URL asks for', () => `${server.url}/0?autoResendUnfulfilledCommands=true&maxRetriesPerRequest=5&keyPrefix=zz:&family=4`],
+  ])('when the connection ended is not sent again, whatever %s', async (_what, template) => {
+    const like = new RedisTable({ connect: () => new IoredisConnection(template()), isCluster: false, prefix: 'cluster:', database: 0 });
     await like.start(new Ear('web-2').context);
+    expect(await like.read(key)).toMatchObject({ stamp: { version: 1 } }); // no other prefix
     await server.freeze();
     const unanswered = like.commit(key, claim.grant, { grant: claim.grant, version: 1 }, sets('user', '"Bert"'), 'keep');
     const rejected = expect(unanswered).rejects.toThrow('the connection to Redis was lost before it answered');
