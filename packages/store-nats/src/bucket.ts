@@ -32,10 +32,12 @@ const wanted = ({ bucket, replicas, storage }: BucketSettings) => ({
  * Finds the bucket or makes it, and waits a while for a cluster in which nobody leads it yet. Resolves to whether the server lets
  * each key expire by itself (since 2.11).
  * @throws ClusterError CLUSTER_UNAVAILABLE if there is a bucket that differs from what was asked for, naming each difference, or the
- * server is too old to replicate one
+ * server is too old to replicate one, or is one of a cluster and there is to be one replica
  */
 export async function openBucket(link: Link, settings: BucketSettings): Promise<boolean> {
-  if (settings.replicas > 1) checkVersion(link.connection.info?.version ?? '');
+  const { version = '', cluster } = link.connection.info ?? {};
+  if (settings.replicas > 1) checkVersion(version);
+  else if (cluster !== undefined) throw tooFewReplicas(cluster);
   const config = await inTime(settings, () => findOrMake(link, settings));
   check(settings, config);
   await inTime(settings, () => isLed(link, settings));
@@ -79,6 +81,10 @@ function checkVersion(found: string): void {
   throw new ClusterError('CLUSTER_UNAVAILABLE', `NATS: with replicas expected servers of ${REPLICATES_SINCE.join('.')} or later, found '${found}': older ones may accept `
     + 'two changes of the same state. Update them, or use one replica');
 }
+
+/** A stream without replicas comes back by itself in an older state, and clients of the other servers are told nothing. */
+const tooFewReplicas = (cluster: string) => new ClusterError('CLUSTER_UNAVAILABLE', `NATS: in a cluster of servers ('${cluster}') expected replicas: 3, or 5, found 1: what `
+  + 'is lost with the one server that keeps the bucket would not be noticed on the others. Give replicas: 3, or connect to a server that is in no cluster');
 
 function check(settings: BucketSettings, found: StreamConfig): void {
   const fields: Readonly<Record<string, unknown>> = { ...found };

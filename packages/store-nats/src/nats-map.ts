@@ -24,8 +24,8 @@ interface Last { readonly value: string; readonly sequence: number; readonly exp
 const calling = { checkAPI: false, timeout: 30_000 } as const;
 /** That nobody is there is told within a round trip; one who is there and does not answer is waited for in vain. */
 const SIGNAL_MS = { least: 25, most: 150 } as const;
-/** Servers take no shorter one. */
-const SHORTEST_TTL_MS = 1_000;
+/** Servers count in whole seconds, and cut off the rest. */
+const ttlOf = (lifetimeMs: number): string => `${Math.max(1, Math.ceil(lifetimeMs / 1_000))}s`;
 const EXPIRES = 'Cluster-Expires';
 const NO_MESSAGE = 10037;
 /** The second one: another put to that key is being replicated. */
@@ -41,6 +41,8 @@ export class NatsMap implements SessionMap {
   readonly #stream: string;
   #running: Running | undefined;
   #epoch = 0;
+  /** Of the last put from here. */
+  #lastSequence = 0;
   #unswept: string[] = [];
 
   constructor(private readonly options: NatsMapOptions) {
@@ -136,10 +138,13 @@ export class NatsMap implements SessionMap {
     const { link, jetstream, expires } = this.#started;
     const expiresMs = expires ? Infinity : Math.ceil(Date.now() + lifetimeMs);
     const head = headers();
-    if (expires) head.set('Nats-TTL', `${Math.max(SHORTEST_TTL_MS, Math.ceil(lifetimeMs))}ms`);
+    if (expires) head.set('Nats-TTL', ttlOf(lifetimeMs));
     else head.set(EXPIRES, String(expiresMs));
     try {
       const { seq: sequence } = await link.call(() => jetstream.publish(subject, value, { headers: head, expect: { lastSubjectSequence } }));
+      // An older state of the stream, or another stream, of which nobody told.
+      if (sequence <= this.#lastSequence) this.#epoch += 1;
+      this.#lastSequence = sequence;
       return revisionOf({ sequence, expiresMs });
     } catch (error) {
       if (CONFLICTS.includes(refusalOf(error))) return undefined;

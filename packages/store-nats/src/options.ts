@@ -40,7 +40,7 @@ export const natsStoreOptions = {
   } satisfies OptionSpec<string> as OptionSpec<string>,
   replicas: {
     default: 1, expected: '1, 3 or 5', accepts: (value) => value === 1 || value === 3 || value === 5,
-    meaning: 'How many servers keep the bucket. In a cluster of NATS servers: 3; they must be of 2.11 or later.',
+    meaning: 'How many servers keep the bucket. In a cluster of NATS servers 3 or 5, as 1 is refused there; they must be of 2.11 or later.',
   } satisfies OptionSpec<number> as OptionSpec<number>,
   storage: {
     default: 'file', expected: "'file' or 'memory'", accepts: (value) => value === 'file' || value === 'memory',

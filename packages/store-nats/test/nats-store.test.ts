@@ -104,6 +104,39 @@ describe('a bucket', () => {
     });
   });
 
+  it('with one replica is refused in a cluster of servers, where a client on another one does not notice that it went back', async () => {
+    // One node of them; its configuration says that it belongs to a cluster.
+    await using node = await NatsServer.start();
+    await node.join([1]);
+    await node.restart();
+    await expect(mapIn('cluster', node).start(nobody)).rejects.toMatchObject({
+      code: 'CLUSTER_UNAVAILABLE',
+      message: "NATS: in a cluster of servers ('sessions') expected replicas: 3, or 5, found 1: what is lost with the one server that keeps the bucket would not be "
+        + 'noticed on the others. Give replicas: 3, or connect to a server that is in no cluster',
+    });
+  });
+
+  it('that is found further back by a put raises the generation, and puts at once do not', async () => {
+    const map = mapIn('back');
+    await map.start(nobody);
+    const put = (key: string) => map.compareAndSet(`shop.s.${key}`, undefined, { value: 'x', lifetimeMs: LONG_MS });
+    const generation = map.generation();
+    await Promise.all(Array.from({ length: 64 }, (_each, at) => put(`a${at}`)));
+    expect(map.generation()).toBe(generation);
+    const { config } = await server.ask('$JS.API.STREAM.INFO.KV_back') as { config: object };
+    await server.ask('$JS.API.STREAM.DELETE.KV_back');
+    await server.ask('$JS.API.STREAM.CREATE.KV_back', config);
+    await map.get('shop.s.a');
+    // The server has said by now that the bucket was made anew, which in a cluster it may not.
+    const told = map.generation();
+    await put('b');
+    const found = map.generation();
+    expect(found).not.toBe(told);
+    await put('c');
+    expect(map.generation()).toBe(found);
+    await map.stop();
+  });
+
   it('that differs from the options is refused, and each difference named', async () => {
     await server.ask('$JS.API.STREAM.CREATE.KV_other', { name: 'KV_other', subjects: ['$KV.other.>'], storage: 'memory', max_msgs_per_subject: 5, discard: 'new' });
     await expect(mapIn('other').start(nobody)).rejects.toMatchObject({

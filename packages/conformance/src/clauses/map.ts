@@ -8,6 +8,7 @@ const AT_ONCE = 8;
 const ROUNDS = 10;
 const INCREMENTS = 40;
 const ROUNDING_MS = 20;
+const SECOND_MS = 1_000;
 
 const entry = (value: string, lifetimeMs = LONG_MS): Entry => ({ value, lifetimeMs });
 
@@ -53,6 +54,19 @@ const timeClauses: readonly MapClause[] = [
         return { seen: [...seen, await valueOf(map, key)], validUntilMs: renewedInTime ? secondMs + spanMs : 0 };
       });
       bench.proof.equal(values, ['a', 'b'], 'what is there within the lifetimes');
+    },
+  },
+  {
+    title: 'a lifetime of parts of a second is not cut to whole seconds',
+    async run(bench) {
+      const map = await bench.driver();
+      const value = await bench.time.inTime(async (spanMs) => {
+        const [key, lifetimeMs, beginMs] = [bench.key(), Math.ceil(spanMs / SECOND_MS) * SECOND_MS + 900, bench.time.nowMs()];
+        await first(map, key, entry('a', lifetimeMs));
+        await bench.time.wait(lifetimeMs - 200);
+        return { seen: await valueOf(map, key), validUntilMs: beginMs + lifetimeMs };
+      });
+      bench.proof.equal(value, 'a', 'what is there 200 ms before the end of a lifetime of so many seconds and 900 ms');
     },
   },
   {

@@ -5,6 +5,12 @@ export type MapBreakage = Breakage<OpenMap, MapSpace>;
 
 export const brokenMaps: readonly MapBreakage[] = [
   {
+    clause: 'a lifetime of parts of a second is not cut to whole seconds', broken: 'it counts in whole seconds, rounded down',
+    methods: (map) => ({
+      compareAndSet: (key, expected, { value, lifetimeMs }) => map.compareAndSet(key, expected, { value, lifetimeMs: Math.max(1, Math.floor(lifetimeMs / 1_000)) * 1_000 }),
+    }),
+  },
+  {
     clause: 'an update of an absent or expired key is refused', broken: 'an update creates',
     methods: (map, space) => ({ compareAndSet: (key, expected, entry) => map.compareAndSet(key, keptAt(space, key) === undefined ? undefined : expected, entry) }),
   },
