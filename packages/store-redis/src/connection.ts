@@ -76,17 +76,22 @@ function stripped(error: unknown): Error {
   return new Error(lastNodeError === undefined || lastNodeError === null ? message : `no node can be used, the last one since: ${asFailure(lastNodeError).message}`);
 }
 
-/** What the server answered. A script changes nothing before its first command that could be refused. */
-const isRefusal = (error: unknown): boolean => asFailure(error).name === 'ReplyError';
+const isAnswer = (error: unknown): boolean => asFailure(error).name === 'ReplyError';
 
-const isUnknownScript = (error: unknown): boolean => isRefusal(error) && asFailure(error).message?.includes('NOSCRIPT') === true;
+/** What ends a script at its first write or before. Else it may have written already: a right is looked at when its command comes. */
+const AT_FIRST = /(^|: -)(OOM|READONLY|MISCONF|NOREPLICAS|WRONGTYPE) /;
+
+const isHalfWay = (message: string): boolean => message.includes('user_script') && !AT_FIRST.test(message);
+
+const isUnknownScript = (error: unknown): boolean => isAnswer(error) && asFailure(error).message?.includes('NOSCRIPT') === true;
 
 const LOST = /^(Reached the max retries|Connection is closed)/;
 
 /** Where in a script it happened says nothing to those who did not write it. */
 const PLACE = /\.? script: \w+, on @user_script:\d+\.?$/;
 
-function refusal(message: string): ClusterError {
+function refusal(message: string): Error {
+  if (isHalfWay(message)) return new Error(`Redis ended a step, perhaps half-way: ${message.replace(PLACE, '')}`);
   const advice = message.includes('OOM ') ? '; raise maxmemory, or let sessions end sooner (idleTimeoutMs)' : '';
   return new ClusterError('CLUSTER_UNAVAILABLE', `Redis refused: ${message.replace(PLACE, '')}; nothing was changed${advice}`);
 }
@@ -162,7 +167,7 @@ export class IoredisConnection implements Connection {
   /** What a call is rejected with. Where there is no connection, the reason is what the last attempt to make one met. */
   #failure(error: unknown): Error {
     const { message } = stripped(error);
-    if (isRefusal(error)) return refusal(message);
+    if (isAnswer(error)) return refusal(message);
     if (!LOST.test(message)) return new Error(message);
     const reason = this.#client.status === 'ready' || this.#lastError === undefined ? '' : `: ${this.#lastError.message}`;
     return new Error(`the connection to Redis was lost before it answered${reason}`);

@@ -5,7 +5,7 @@ import type {
 } from '@cluster/core/driver';
 import { unusable, type Argument, type Connection } from './connection.js';
 import { FORMAT, putAttributes, putChange, readRecord } from './record.js';
-import { inspectServers } from './server-check.js';
+import { expectRights, inspectServers } from './server-check.js';
 import * as scripts from './scripts.js';
 import type { Script } from './scripts.js';
 import { Subscription } from './subscription.js';
@@ -42,6 +42,7 @@ export class RedisTable implements SessionTable {
     await connection.open();
     try {
       const { capabilities, isSharded } = await inspectServers(connection.servers(), this.options.isCluster);
+      await expectRights(connection, `${this.options.prefix}${context.context}.c.rights`);
       const { receive, listening, instanceId } = context;
       const channel = this.#channel(context, instanceId);
       const subscription = new Subscription(connection, { channel, isSharded, receive, listening });

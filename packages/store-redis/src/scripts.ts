@@ -177,3 +177,20 @@ export const generation = script(`
 local replication = redis.call('INFO', 'replication')
 if string.find(replication, 'role:slave', 1, true) then return redis.error_reply('READONLY this server is a replica') end
 return (string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or '') .. '.' .. (string.match(replication, 'master_replid:(%w+)') or '')`);
+
+/** Calls each command of the scripts on a key that is not there, and leaves nothing. Those that are refused, and why the first one is. */
+export const rights = script(`
+local key, refused, why = KEYS[1], {}, ''
+local function may(name, ...)
+  local answer = redis.pcall(name, ...)
+  if type(answer) ~= 'table' or not answer.err then return true end
+  if #refused == 0 then why = answer.err end
+  refused[#refused + 1] = string.lower(name)
+end
+may('HDEL', key, '')
+may('TIME')
+for _, name in ipairs({ 'HGETALL', 'HKEYS', 'PTTL' }) do may(name, key) end
+for _, name in ipairs({ 'HEXISTS', 'HGET', 'HMGET' }) do may(name, key, '') end
+may('PEXPIRE', key, 1)
+if may('UNLINK', key) and may('HSET', key, 'n', 1) then redis.call('UNLINK', key) end
+return { table.concat(refused, ', '), why }`);

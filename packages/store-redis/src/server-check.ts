@@ -1,6 +1,8 @@
 import type { Redis } from 'ioredis';
 import { ClusterError } from '@cluster/core';
 import type { StoreCapabilities } from '@cluster/core/driver';
+import type { Connection } from './connection.js';
+import { rights } from './scripts.js';
 
 /** What the driver goes by. */
 export interface Suitability {
@@ -60,4 +62,14 @@ export async function inspectServers(servers: readonly Redis[], isCluster: boole
     && await syncsAlways(server);
   const gone = isCluster && !isSharded ? 'unknown' : 'disconnected';
   return { capabilities: { delta: true, gone, rollback: !keepsAll, durability: keepsAll ? 'power' : 'process' }, isSharded };
+}
+
+/**
+ * Tries what the scripts call. A right that is lacking would end one of them half-way.
+ * @throws ClusterError CLUSTER_UNAVAILABLE naming the commands
+ */
+export async function expectRights(connection: Connection, key: string): Promise<void> {
+  // As the script gives it.
+  const [commands, why] = await connection.run(rights, key, []) as readonly [Buffer, Buffer];
+  if (commands.length > 0) throw new ClusterError('CLUSTER_UNAVAILABLE', `this Redis cannot hold sessions: scripts may not call ${commands.toString()}: ${why.toString()}`);
 }

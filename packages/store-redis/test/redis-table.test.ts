@@ -1,5 +1,6 @@
 import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { ClusterError } from '@cluster/core';
 import type { Write } from '@cluster/core/driver';
 import { Redis } from 'ioredis';
 import { RedisServer } from '../../../scripts/services/redis.js';
@@ -118,6 +119,22 @@ describe('a script', () => {
     await commit();
     await server.send('SCRIPT', 'FLUSH');
     expect(await commit()).toEqual({ kind: 'done', version: 2 });
+  });
+});
+
+describe('a right that is taken away', () => {
+  it('while the store runs may end a step half-way, which is not called a refusal', async () => {
+    await server.send('ACL', 'SETUSER', 'shop', 'on', '>s3cret', '~*', '&*', '+@all');
+    const like = tableOver(`redis://shop:s3cret@${server.host}:${server.port}`);
+    await like.start(new Ear('web-2').context);
+    await server.send('ACL', 'SETUSER', 'shop', '-pexpire');
+    const error: unknown = await like.create(`${key}0`, claim, sets('user', '"Bert"'), 'keep').catch((caught: unknown) => caught);
+    expect(await table.read(`${key}0`)).toMatchObject({ stamp: { version: 1 } });
+    expect(ClusterError.is(error)).toBe(false); // so that the engine looks what became of it
+    expect(String(error)).toMatch(/^Error: Redis ended a step, perhaps half-way: (?!.*user_script)/);
+    await server.send('ACL', 'SETUSER', 'shop', '-evalsha');
+    await expect(like.read(key)).rejects.toMatchObject({ code: 'CLUSTER_UNAVAILABLE', message: expect.stringMatching(/^Redis refused: NOPERM .*evalsha.*; nothing was changed$/) });
+    await like.stop();
   });
 });
 

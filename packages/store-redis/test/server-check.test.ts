@@ -57,6 +57,18 @@ describe('start is refused with CLUSTER_UNAVAILABLE', () => {
       expect(inspect(error, { depth: 9 })).not.toContain('s3cret');
     });
 
+  it('by a server that does not let scripts call what they need, naming it and leaving nothing', async () => {
+    const [server, { rights }] = [await started(), documentedUser('single')];
+    const notOfScripts = ['evalsha', 'eval', 'info', 'ping', 'select', 'publish', 'subscribe', 'config|get', 'scan'];
+    for (const right of rights.filter((each) => !notOfScripts.includes(each))) {
+      await server.send('ACL', 'SETUSER', 'less', 'reset', 'on', '>s3cret', '~*', '&*', '+@all', `-${right}`);
+      await expect(tableOver(`redis://less:s3cret@${server.host}:${server.port}`).start(context)).rejects.toMatchObject({
+        code: 'CLUSTER_UNAVAILABLE', message: expect.stringMatching(new RegExp(`^this Redis cannot hold sessions: scripts may not call ${right}: [A-Z]+ `)),
+      });
+    }
+    expect(await server.send('DBSIZE')).toBe(0);
+  });
+
   it('by a server without that database, which would put sessions into another one', async () => {
     const server = await started();
     await expect(tableOver(`${server.url}/99`, 99).start(context)).rejects.toMatchObject({
