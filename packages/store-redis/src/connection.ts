@@ -127,6 +127,7 @@ export class IoredisConnection implements Connection {
     this.#client = connectionLike(template);
     this.#client.on('error', (error: Error) => { this.#lastError = stripped(error); });
     this.#client.on('ready', () => { this.#lastError = undefined; });
+    this.#client.on('connect', () => { void this.#leaveWhileLoading(); });
     // ioredis gives up where no Sentinel can be asked, or a connection is cut while it is made.
     this.#client.on('end', () => { setTimeout(() => { this.#again(); }, RECONNECT_MS).unref(); });
   }
@@ -162,6 +163,16 @@ export class IoredisConnection implements Connection {
 
   #again(): void {
     if (this.#isOpen) this.#client.connect().catch(() => undefined);
+  }
+
+  /** ioredis would keep every call until the server has loaded its file, however many and long. At start it is waited for. */
+  async #leaveWhileLoading(): Promise<void> {
+    const client = this.#client;
+    if (isCluster(client) || !this.#isOpen) return;
+    const persistence = await client.info('persistence').catch(() => '');
+    if (!/^loading:1/m.test(persistence)) return;
+    this.#lastError = new Error('Redis is loading its file');
+    client.disconnect(true);
   }
 
   /** What a call is rejected with. Where there is no connection, the reason is what the last attempt to make one met. */

@@ -122,6 +122,29 @@ describe('a script', () => {
   });
 });
 
+describe('a server that loads its file', () => {
+  it('is like one that is gone: calls are not kept for later', async () => {
+    const slow = await RedisServer.start({ config: { 'key-load-delay': '2000', 'loading-process-events-interval-bytes': '1024' } });
+    const over = tableOver(slow.url);
+    await over.start(new Ear('web-1').context);
+    await slow.send('EVAL', "for n = 1, 1500 do redis.call('SET', 'ballast' .. n, string.rep('x', 100)) end", '0');
+    await slow.send('SAVE');
+    const restarted = slow.restart();
+    const isLoading = async () => String(await slow.send('INFO', 'persistence').catch(() => '')).includes('\nloading:1');
+    while (!await isLoading());
+    let message = '';
+    while (!message.includes('loading') && await isLoading()) message = String(await over.read(key).catch((error: unknown) => error));
+    expect(message).toBe('Error: the connection to Redis was lost before it answered: Redis is loading its file');
+    const answers = await Promise.allSettled(Array.from({ length: 100 }, () => over.read(key)));
+    expect(answers.filter(({ status }) => status === 'rejected')).toHaveLength(100);
+    expect(await isLoading()).toBe(true);
+    await restarted;
+    while (await over.read(key).catch(() => 'not yet') === 'not yet');
+    await over.stop();
+    await slow.stop();
+  });
+});
+
 describe('a right that is taken away', () => {
   it('while the store runs may end a step half-way, which is not called a refusal', async () => {
     await server.send('ACL', 'SETUSER', 'shop', 'on', '>s3cret', '~*', '&*', '+@all');
