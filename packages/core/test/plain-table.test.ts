@@ -66,7 +66,9 @@ class WithRead extends HandWritten {
   constructor(instanceId: string, private readonly space: Shared) { super(instanceId, space); }
   async readSession(id: string): Promise<SessionSnapshot | undefined> {
     this.calls.push('read');
-    return this.space.rows.get(id)?.snapshot;
+    const snapshot = this.space.rows.get(id)?.snapshot;
+    await this.answer?.('read');
+    return snapshot;
   }
   async touchSessions(lifetimesMs: ReadonlyMap<string, number>): Promise<void> { this.touched.push(...lifetimesMs.keys()); }
 }
@@ -262,6 +264,34 @@ describe('a hand-written store', () => {
     await clock.advance(300);
     await within(1_000, b.update(id, increment));
     expect([...shared.rows.values()][0]?.snapshot.attributes.get('n')).toBe('2');
+  });
+
+  it('that is read while it stores a change, and answers when the next request has the session, does not take the lock from that', async () => {
+    const shared = new Shared();
+    const store = new WithRead('a', shared);
+    const manager = make(store);
+    const id = await created(manager);
+    const first = await within(100, found(manager.findSession(id)));
+    const second = found(manager.findSession(id));
+    await clock.advance(0);
+    const answers = new Map<string, () => void>();
+    store.answer = (call) => new Promise((resolve) => { answers.set(call, resolve); });
+    first.set('n', 1);
+    const sent = manager.sendSession(first);
+    await clock.advance(0);
+    const reading = found(manager.findSession(id, { access: 'snapshot' }));
+    await clock.advance(0);
+    expect([...answers.keys()]).toEqual(['send keep', 'read']);
+    store.answer = undefined;
+    answers.get('send keep')!();
+    await within(100, sent);
+    const session = await within(100, second);
+    answers.get('read')!();
+    expect((await within(100, reading)).get('n')).toBe(1);
+    session.set('n', 2);
+    await within(100, manager.sendSession(session));
+    await within(100, make(new HandWritten('b', shared)).update(id, increment));
+    expect(shared.rows.get([...shared.rows.keys()][0]!)!.snapshot.attributes.get('n')).toBe('3');
   });
 
   it('hears of touches where it wants to', async () => {

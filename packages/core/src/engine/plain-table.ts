@@ -129,10 +129,13 @@ export class PlainTable implements SessionTable {
   }
 
   async read(key: string): Promise<SessionRecord | Absent> {
-    const locked = this.#locked.get(key);
-    if (locked !== undefined) return recordOf(locked);
+    const before = this.#locked.get(key);
+    if (before !== undefined) return recordOf(before);
     try {
       const snapshot = await this.store.readSession?.(key);
+      // Locked by now, or again: the store does not say that it is, and that would be taken for a loss of the lock.
+      const locked = this.#locked.get(key);
+      if (locked !== undefined) return recordOf(locked);
       return snapshot === undefined ? { kind: 'absent' } : recordOf({ claim: SOMEBODY, version: 0, snapshot }, false);
     } catch (error) {
       if (ClusterError.is(error, 'CLUSTER_MOVED')) return { kind: 'absent', gone: 'moved' };
