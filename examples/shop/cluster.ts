@@ -22,8 +22,8 @@ type Counts = Readonly<Record<string, number>>;
 interface Running { child: ChildProcess; state: State; failure?: string; port?: number; health?: Health; resume?: NodeJS.Timeout }
 
 const SHOP = fileURLToPath(new URL('./instance.ts', import.meta.url));
-// The waits for the process that is paused here on purpose stand in the summary, and would print into the timeline.
-const QUIET = ['--disable-warning=CLUSTER_HTTP_LONG_WAIT'];
+// What comes of the pause, waits and refusals, stands in the summary, and would print into the timeline.
+const QUIET = ['LONG_WAIT', 'STORE_FAILED'].map((code) => `--disable-warning=CLUSTER_HTTP_${code}`);
 const READY_WITHIN_MS = 30_000;
 const STOP_WITHIN_MS = 10_000;
 
