@@ -1,5 +1,8 @@
 import type { Socket } from 'node:net';
-import { connect, ErrorCode, Events, NatsError, type ConnectionOptions, type Msg, type NatsConnection, type Subscription } from 'nats';
+import {
+  connect, createInbox, ErrorCode, Events, NatsError,
+  type ApiError, type ConnectionOptions, type Msg, type NatsConnection, type PublishOptions, type Subscription,
+} from 'nats';
 import { ClusterError } from '@cluster/core';
 
 /** Where to connect to, or the application's own connection, which is used and never closed. */
@@ -14,15 +17,32 @@ const settings = {
 } as const satisfies ConnectionOptions;
 
 /** What the client keeps inside and does not declare; where a later version keeps it elsewhere, nothing is found. */
-interface Inside { readonly protocol?: { readonly transport?: { readonly socket?: Socket } } }
+interface Inside {
+  readonly protocol?: { readonly transport?: { readonly socket?: Socket } };
+  readonly options?: { readonly inboxPrefix?: string };
+}
+
+interface Waiting {
+  readonly resolve: (answer: unknown) => void;
+  readonly reject: (error: Error) => void;
+  readonly round: number;
+}
+
+/** Over one or two of them every caller has given up. */
+const ROUND_MS = 30_000;
 
 /**
  * A connection whose calls fail as soon as it breaks. The client alone would keep back what is asked meanwhile, send it later,
  * and leave what is unanswered to its time-out.
  */
 export class Link {
-  readonly #waiting = new Set<(error: Error) => void>();
+  readonly #waiting = new Map<string, Waiting>();
   readonly #subscriptions: Subscription[] = [];
+  readonly #inbox: string;
+  readonly #rounds = setInterval(() => { this.#nextRound(); }, ROUND_MS).unref();
+  #round = 0;
+  #tokens = 0;
+  #unsent: (() => void)[] = [];
   #transport: { readonly socket?: Socket } | undefined;
   #isUp: boolean;
   #isClosed = false;
@@ -30,6 +50,8 @@ export class Link {
   /** @param changed called with false when the connection is lost; with true when it stands again, perhaps to another server */
   private constructor(readonly connection: NatsConnection, private readonly isOwn: boolean, private readonly changed: (up: boolean) => void) {
     this.#isUp = !connection.isClosed();
+    this.#inbox = `${createInbox((connection as unknown as Inside).options?.inboxPrefix)}.`;
+    this.subscribe(`${this.#inbox}*`, (message) => { this.#settle(message.subject.slice(this.#inbox.length), () => contentOf(message)); });
     void this.#watch();
   }
 
@@ -44,10 +66,23 @@ export class Link {
 
   /** Rejects with a ClusterError if what the client is asked to do certainly changed nothing, else the outcome is unknown. */
   call<T>(work: () => Promise<T>): Promise<T> {
-    if (!this.#isUp) return Promise.reject(new ClusterError('CLUSTER_UNAVAILABLE', 'there is no connection to NATS; nothing was changed'));
-    return new Promise((resolve, reject) => {
-      this.#waiting.add(reject);
-      work().then(resolve, (error: unknown) => { reject(failureOf(error)); }).finally(() => { this.#waiting.delete(reject); });
+    return this.#wait((token) => { work().then((answer) => { this.#settle(token, () => answer); }, (error: unknown) => { this.#fail(token, error); }); });
+  }
+
+  /**
+   * The same for a request that is answered in JSON, as JetStream does. The client's own requests make an error, a timer and several
+   * promises each, and each is a write to the socket; these leave together, once per turn of the event loop.
+   */
+  ask<T>(subject: string, content: string, options: Pick<PublishOptions, 'headers'> = {}): Promise<T> {
+    return this.#wait((token) => {
+      if (this.#unsent.length === 0) setImmediate(() => { for (const send of this.#unsent.splice(0)) send(); });
+      this.#unsent.push(() => {
+        try {
+          if (this.#waiting.has(token)) this.connection.publish(subject, content, { ...options, reply: this.#inbox + token });
+        } catch (error) {
+          this.#fail(token, error);
+        }
+      });
     });
   }
 
@@ -58,12 +93,43 @@ export class Link {
 
   async close(): Promise<void> {
     this.#isClosed = true;
+    clearInterval(this.#rounds);
     this.#lose();
     for (const subscription of this.#subscriptions) subscription.unsubscribe();
     if (!this.isOwn) return;
     this.#tidy();
     await this.connection.close();
     this.#transport?.socket?.destroy();
+  }
+
+  #wait<T>(start: (token: string) => void): Promise<T> {
+    if (!this.#isUp) return Promise.reject(new ClusterError('CLUSTER_UNAVAILABLE', 'there is no connection to NATS; nothing was changed'));
+    return new Promise((resolve, reject) => {
+      const token = String(this.#tokens += 1);
+      // What answers to it is of the type that its caller names.
+      this.#waiting.set(token, { resolve: resolve as Waiting['resolve'], reject, round: this.#round });
+      start(token);
+    });
+  }
+
+  #settle(token: string, answer: () => unknown): void {
+    const waiting = this.#waiting.get(token);
+    this.#waiting.delete(token);
+    try {
+      waiting?.resolve(answer());
+    } catch (error) {
+      waiting?.reject(failureOf(error));
+    }
+  }
+
+  #fail(token: string, error: unknown): void {
+    // Only to be caught by it.
+    this.#settle(token, () => { throw error; });
+  }
+
+  #nextRound(): void {
+    for (const [token, { round }] of this.#waiting) if (round < this.#round) this.#fail(token, new Error('no answer came'));
+    this.#round += 1;
   }
 
   async #watch(): Promise<void> {
@@ -89,7 +155,7 @@ export class Link {
 
   #lose(): void {
     this.#isUp = false;
-    for (const fail of this.#waiting) fail(new Error('the connection to NATS was lost before an answer came'));
+    for (const token of this.#waiting.keys()) this.#fail(token, new Error('the connection was lost before an answer came'));
   }
 }
 
@@ -105,6 +171,16 @@ export const isNobody = (error: unknown): boolean => causeOf(error)?.code === NO
 
 /** The number that JetStream has for why it refused; undefined if it did not. */
 export const refusalOf = (error: unknown): number | undefined => causeOf(error)?.api_error?.err_code;
+
+/** @throws NatsError if nobody is there, or JetStream refused */
+function contentOf(message: Msg): unknown {
+  if (message.data.length === 0 && message.headers?.code === Number(NOBODY)) throw NatsError.errorForCode(ErrorCode.NoResponders);
+  const content = message.json<{ readonly error?: ApiError }>();
+  if (content.error === undefined) return content;
+  const refusal = new NatsError(content.error.description, ErrorCode.Unknown);
+  refusal.api_error = content.error;
+  throw refusal;
+}
 
 /** The store of the leader failed in the middle of it. */
 const STORE_FAILED = 10077;

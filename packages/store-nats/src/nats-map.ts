@@ -1,4 +1,4 @@
-import { headers, type JetStreamClient, type StreamAPI } from 'nats';
+import { headers, type StreamAPI } from 'nats';
 import { ClusterError } from '@cluster/core';
 import type { DriverContext, Entry, Found, Message, SessionMap } from '@cluster/core/driver';
 import { openBucket, streamOf, type BucketSettings } from './bucket.js';
@@ -9,7 +9,6 @@ export interface NatsMapOptions extends BucketSettings { readonly source: Source
 interface Running {
   readonly context: DriverContext;
   readonly link: Link;
-  readonly jetstream: JetStreamClient;
   readonly streams: StreamAPI;
   /** How long an answer to a signal is waited for. */
   readonly signalMs: number;
@@ -20,16 +19,21 @@ interface Running {
 /** The last message of a key; `expiresMs` is finite only if an instance and no server lets it expire. */
 interface Last { readonly value: string; readonly sequence: number; readonly expiresMs: number }
 
+/** Its content and its headers in base64. */
+interface Stored { readonly message: { readonly data?: string; readonly hdrs?: string; readonly seq: number } }
+
 /** Over this time every caller has given up. */
 const calling = { checkAPI: false, timeout: 30_000 } as const;
 /** That nobody is there is told within a round trip; one who is there and does not answer is waited for in vain. */
 const SIGNAL_MS = { least: 25, most: 150 } as const;
 /** Servers count in whole seconds, and cut off the rest. */
 const ttlOf = (lifetimeMs: number): string => `${Math.max(1, Math.ceil(lifetimeMs / 1_000))}s`;
+const EXPECTED = 'Nats-Expected-Last-Subject-Sequence';
 const EXPIRES = 'Cluster-Expires';
 const NO_MESSAGE = 10037;
 /** The second one: another put to that key is being replicated. */
 const CONFLICTS: readonly (number | undefined)[] = [10071, 10164];
+const EXPIRES_IN = new RegExp(`^${EXPIRES}: (\\d+)`, 'm');
 const MAX_SWEPT_LOOKS = 10_000;
 
 /**
@@ -64,7 +68,7 @@ export class NatsMap implements SessionMap {
       link.subscribe(`$JS.EVENT.ADVISORY.STREAM.*.${this.#stream}`, () => { this.#epoch += 1; });
       const signalMs = Math.min(SIGNAL_MS.most, SIGNAL_MS.least + 2 * await link.connection.rtt());
       const { streams } = await link.connection.jetstreamManager(calling);
-      this.#running = { link, context, jetstream: link.connection.jetstream(calling), streams, signalMs, expires };
+      this.#running = { link, context, streams, signalMs, expires };
       context.listening(true);
     } catch (error) {
       await link.close();
@@ -135,13 +139,14 @@ export class NatsMap implements SessionMap {
   }
 
   async #put(subject: string, lastSubjectSequence: number, { value, lifetimeMs }: Entry): Promise<string | undefined> {
-    const { link, jetstream, expires } = this.#started;
+    const { link, expires } = this.#started;
     const expiresMs = expires ? Infinity : Math.ceil(Date.now() + lifetimeMs);
     const head = headers();
+    head.set(EXPECTED, String(lastSubjectSequence));
     if (expires) head.set('Nats-TTL', ttlOf(lifetimeMs));
     else head.set(EXPIRES, String(expiresMs));
     try {
-      const { seq: sequence } = await link.call(() => jetstream.publish(subject, value, { headers: head, expect: { lastSubjectSequence } }));
+      const { seq: sequence } = await link.ask<{ seq: number }>(subject, value, { headers: head });
       // An older state of the stream, or another stream, of which nobody told.
       if (sequence <= this.#lastSequence) this.#epoch += 1;
       this.#lastSequence = sequence;
@@ -154,10 +159,10 @@ export class NatsMap implements SessionMap {
 
   /** As the leader of the stream has it. */
   async #last(subject: string): Promise<Last | undefined> {
-    const { link, streams } = this.#started;
     try {
-      const { data, seq: sequence, header } = await link.call(() => streams.getMessage(this.#stream, { last_by_subj: subject }));
-      return { value: textOf(data), sequence, expiresMs: Number(header.get(EXPIRES) || Infinity) };
+      const request = JSON.stringify({ last_by_subj: subject });
+      const { message: { data, seq: sequence, hdrs } } = await this.#started.link.ask<Stored>(`$JS.API.STREAM.MSG.GET.${this.#stream}`, request);
+      return { value: decoded(data), sequence, expiresMs: Number(EXPIRES_IN.exec(decoded(hdrs))?.[1] ?? Infinity) };
     } catch (error) {
       if (refusalOf(error) === NO_MESSAGE) return undefined;
       throw error;
@@ -175,8 +180,7 @@ export class NatsMap implements SessionMap {
 
   /** The context is one token, the rest another: a key may have dots where a subject must not. */
   #subject(key: string): string {
-    const [context = '', ...rest] = key.split('.');
-    return `$KV.${this.options.bucket}.${context}.${rest.join('/')}`;
+    return `$KV.${this.options.bucket}.${key.replaceAll('.', '/').replace('/', '.')}`;
   }
 
   #mailbox({ context }: DriverContext, instanceId: string): string {
@@ -191,6 +195,8 @@ export class NatsMap implements SessionMap {
 
 /** The client's own decoding drops a byte order mark. */
 const textOf = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString();
+
+const decoded = (base64 = ''): string => Buffer.from(base64, 'base64').toString();
 
 /** What has no content says that there was something: it expired, or was deleted by hand. */
 const isOver = ({ value, expiresMs }: Last): boolean => value === '' || expiresMs <= Date.now();

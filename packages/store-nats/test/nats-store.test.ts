@@ -1,5 +1,6 @@
 import 'reflect-metadata';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { Socket } from 'node:net';
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { Container } from 'inversify';
 import { connect, type NatsConnection } from 'nats';
 import { ClusterStore, DistributedManager, Manager, type Session } from '@cluster/core';
@@ -63,6 +64,34 @@ describe('a client', () => {
   });
 });
 
+describe('what is asked', () => {
+  it('in one turn of the event loop leaves in one write', async () => {
+    const map = mapIn('gathered');
+    await map.start(nobody);
+    const written = jest.spyOn(Socket.prototype, 'write');
+    const revisions = await Promise.all(Array.from({ length: 9 }, (_, index) => map.compareAndSet(`shop.s.${index}`, undefined, { value: 'x', lifetimeMs: LONG_MS })));
+    const sent = written.mock.calls.filter(([content]) => Buffer.from(content).includes('HPUB')).length;
+    written.mockRestore();
+    expect({ sent, stored: new Set(revisions).size }).toEqual({ sent: 1, stored: 9 });
+    await map.stop();
+  });
+
+  it('is answered under the inbox prefix of the connection', async () => {
+    const own = await connect({ servers: server.url, inboxPrefix: '_own' });
+    const answers: string[] = [];
+    client.subscribe('_own.>', { callback: (_, { subject }) => { answers.push(subject); } });
+    await client.flush();
+    const map = new NatsMap({ source: { client: own }, bucket: 'gathered', replicas: 1, storage: 'file' });
+    await map.start(nobody);
+    const before = answers.length;
+    expect(await map.get('shop.s.none')).toBeUndefined();
+    await client.flush();
+    expect(answers.length).toBe(before + 1);
+    await map.stop();
+    await own.close();
+  });
+});
+
 describe('a server that is not there', () => {
   it('is named by start', async () => {
     const manager = new DistributedManager(new NatsStore({ connect: { servers: 'nats://127.0.0.1:1' } }));
@@ -79,7 +108,7 @@ describe('a server that is not there', () => {
     await own.freeze();
     const unanswered = map.get('shop.s.a').catch(String);
     await own.kill();
-    expect(await unanswered).toContain('the connection to NATS was lost before an answer came');
+    expect(await unanswered).toContain('NATS: the connection was lost before an answer came');
     await expect(map.compareAndSet('shop.s.a', revision, { value: 'never', lifetimeMs: LONG_MS })).rejects.toMatchObject({ code: 'CLUSTER_UNAVAILABLE' });
     await own.restart();
     let found;
