@@ -60,23 +60,11 @@ export class LogSteps {
 
   async step<A>(key: string, decide: (present: Present | undefined) => LogStep<A>, contended?: () => A): Promise<A> {
     const reader = this.#reader(key);
-    let isFresh = false;
-    for (let round = 0; round < MAX_ROUNDS; round += 1) {
-      if (!reader.isReady()) {
-        await reader.barrier();
-        isFresh = true;
-        if (!reader.isReady()) continue;
-      }
+    const decided = await this.#decided(reader, () => {
       const { put, answer } = decide(this.present(key));
-      if (put === undefined) {
-        if (isFresh) return answer;
-        await reader.barrier();
-        isFresh = true;
-        continue;
-      }
-      if (await this.#put(reader, key, put)) return answer;
-      isFresh = true;
-    }
+      return { answer, put: put && (() => this.#put(reader, key, put)) };
+    });
+    if (decided !== undefined) return decided.answer;
     if (contended !== undefined) return contended();
     throw new ClusterError('CLUSTER_UNAVAILABLE', `${keyName(key)}: others changed it ${MAX_ROUNDS} times in a row; nothing was changed`);
   }
@@ -84,6 +72,21 @@ export class LogSteps {
   /** @param lengthen what a touch makes of the lifetime; undefined: there is nothing to touch. Resolves to whether there was */
   async touch(key: string, lengthen: (present: Present | undefined) => number | undefined): Promise<boolean> {
     const reader = this.#reader(key);
+    const decided = await this.#decided(reader, () => {
+      const forMs = lengthen(this.present(key));
+      const content = reader.reducer.get(key);
+      if (forMs === undefined || content === undefined) return { answer: false, put: undefined };
+      const put = async () => {
+        const verdict = await reader.put(key, { kind: 'touch', byMs: this.#byMs(reader, reader.reducer.untilMs(key)), forMs, era: content.era });
+        return verdict === 'accepted' && this.present(key) !== undefined;
+      };
+      return { answer: true, put };
+    });
+    return decided?.answer ?? true; // who lost this often lost to others who wrote it
+  }
+
+  /** The answer of the first decision whose put has counted, or that puts nothing and rests on all that was in the log. Undefined: others were first each time. */
+  async #decided<A>(reader: LogReader, decide: () => { readonly answer: A; readonly put: (() => Promise<boolean>) | undefined }): Promise<{ readonly answer: A } | undefined> {
     let isFresh = false;
     for (let round = 0; round < MAX_ROUNDS; round += 1) {
       if (!reader.isReady()) {
@@ -91,20 +94,12 @@ export class LogSteps {
         isFresh = true;
         if (!reader.isReady()) continue;
       }
-      const forMs = lengthen(this.present(key));
-      const content = reader.reducer.get(key);
-      if (forMs !== undefined && content !== undefined) {
-        const verdict = await reader.put(key, { kind: 'touch', byMs: this.#byMs(reader, reader.reducer.untilMs(key)), forMs, era: content.era });
-        if (verdict === 'accepted' && this.present(key) !== undefined) return true;
-        isFresh = true;
-      } else if (isFresh) {
-        return false;
-      } else {
-        await reader.barrier();
-        isFresh = true;
-      }
+      const { answer, put } = decide();
+      if (put !== undefined ? await put() : isFresh) return { answer };
+      if (put === undefined) await reader.barrier();
+      isFresh = true;
     }
-    return true; // who lost this often lost to others who wrote it
+    return undefined;
   }
 
   present(key: string): Present | undefined {
