@@ -1,4 +1,5 @@
-// npm run docs: writes the tables of docs/reference from the code, then builds the site. --check: only whether the tables are up to date.
+// npm run docs: writes the tables of docs/reference from the code, then builds the site.
+// --check: only whether the tables are up to date; --site: only the site.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -83,15 +84,19 @@ const stale = Object.entries(pages).filter(([name, text]) => {
   return !existsSync(file) || readFileSync(file, 'utf8') !== text;
 });
 
+function write(tables: readonly (readonly [name: string, text: string])[]): void {
+  mkdirSync(reference, { recursive: true });
+  for (const [name, text] of tables) {
+    writeFileSync(join(reference, name), text);
+    console.log(`wrote docs/reference/${name}`);
+  }
+}
+
 if (process.argv.includes('--check')) {
   for (const [name] of stale) console.error(`docs/reference/${name} is out of date: run npm run docs`);
   process.exitCode = stale.length === 0 ? 0 : 1;
 } else {
-  mkdirSync(reference, { recursive: true });
-  for (const [name, text] of stale) {
-    writeFileSync(join(reference, name), text);
-    console.log(`wrote docs/reference/${name}`);
-  }
+  if (!process.argv.includes('--site')) write(stale);
   rmSync(join(reference, 'api'), { recursive: true, force: true });
   run('typedoc/bin/typedoc');
   run('vitepress/bin/vitepress.js', 'build', 'docs');

@@ -1,7 +1,8 @@
 // npm test [-- [unit ...] [--no-install]]: every check in order, or the tests of single packages and examples.
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, constants, setPriority, tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { ensureChromium, ensureNats, ensurePackages, ensureRedis, root } from './install.mjs';
 
@@ -15,9 +16,19 @@ const foldersOf = (name) => existsSync(join(root, name))
   ? readdirSync(join(root, name), { withFileTypes: true }).filter(isFolder).map((entry) => `${name}/${entry.name}`) : [];
 const units = new Map([...foldersOf('packages'), ...foldersOf('examples'), 'simulation'].map((folder) => [folder.split('/').at(-1), folder]));
 
-function node(...command) {
-  const { status } = spawnSync(process.execPath, command, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
-  if (status !== 0) throw new Error(`exited with status ${status}`);
+const secondsSince = (startMs) => `${((performance.now() - startMs) / 1000).toFixed(1)} s`;
+
+/** Runs a program where nothing else wants the processor; what it said is printed when it has ended. Resolves to whether it passed. */
+async function computed(name, ...command) {
+  const startMs = performance.now();
+  const child = spawn(process.execPath, command, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+  setPriority(child.pid, constants.priority.PRIORITY_LOW);
+  let said = '';
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => { said += text; });
+  const [status, signal] = await once(child, 'close');
+  const outcome = status === 0 ? 'passed' : `ended with ${signal ?? `status ${status}`}`;
+  console.log(`-- ${name} ${outcome}, ${secondsSince(startMs)}\n${said}`.trimEnd());
+  return status === 0;
 }
 
 /** The reason of a clause that the conformance kit skipped since its subject declares that it cannot do this; undefined: another skip. */
@@ -42,21 +53,30 @@ function reportSkipped(testResults) {
   if (others.length > 0) throw new Error(`${others.length} tests were skipped:\n  ${others.join('\n  ')}`);
 }
 
+/** Prints which files took longest: they set the time of a run. */
+function reportLongest(testResults) {
+  const files = testResults.map(({ name, startTime, endTime }) => ({ name, seconds: (endTime - startTime) / 1000 }));
+  const longest = files.filter(({ seconds }) => seconds > 10).sort((one, other) => other.seconds - one.seconds).slice(0, 10);
+  for (const { name, seconds } of longest) console.log(`${relative(root, name)}: ${seconds.toFixed(1)} s`);
+}
+
 /** Runs the test files that match and adds their counts; a run without a test fails, and one with a skip that the kit did not declare. */
-function jest(...options) {
+async function jest(...options) {
   const folder = mkdtempSync(join(tmpdir(), 'cluster-test-'));
   const report = join(folder, 'report.json');
   try {
-    const { status } = spawnSync(process.execPath, [
+    const child = spawn(process.execPath, [
       '--experimental-vm-modules', '--disable-warning=ExperimentalWarning', 'node_modules/jest/bin/jest.js',
       '--json', `--outputFile=${report}`, ...options,
     ], { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });
+    const [status] = await once(child, 'close');
     if (!existsSync(report)) throw new Error('jest ended without a report');
     const result = JSON.parse(readFileSync(report, 'utf8'));
     totals.passed += result.numPassedTests;
     totals.failed += result.numFailedTests + result.numRuntimeErrorTestSuites;
     const skipped = result.numPendingTests + result.numTodoTests;
     if (result.numTotalTests === skipped) throw new Error('no test was executed');
+    reportLongest(result.testResults);
     if (status !== 0) throw new Error(`jest exited with status ${status}`);
     reportSkipped(result.testResults);
   } finally {
@@ -64,14 +84,35 @@ function jest(...options) {
   }
 }
 
-const under = (path) => `^${root.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}/${path}`;
-const conformance = '(^|/)packages/(conformance/|[^/]+/test/conformance)';
+const exactly = (path) => path.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+const under = (path) => `^${exactly(root)}/${path}`;
 const shop = 'examples/shop';
+const tsc = 'node_modules/typescript/bin/tsc';
 
-function types() {
-  node('node_modules/typescript/bin/tsc', '--build');
+/** What only computes; the site is made of what the build wrote. All are run, also when one fails. */
+async function checks() {
   const alone = ['bench', 'simulation'].filter((name) => existsSync(join(root, name)));
-  for (const project of ['tsconfig.test.json', ...foldersOf('examples'), ...alone]) node('node_modules/typescript/bin/tsc', '--project', project);
+  const failed = [];
+  for (const [name, ...command] of [
+    ['build', tsc, '--build'],
+    ...['tsconfig.test.json', ...foldersOf('examples'), ...alone].map((project) => [`types of ${project}`, tsc, '--project', project]),
+    ['lint', 'node_modules/eslint/bin/eslint.js', '--max-warnings=0', '--cache', '--cache-location=node_modules/.cache/eslint/', '.'],
+    ['site', '--conditions=@cluster/source', '--import', './scripts/ts-register.mjs', 'scripts/gen-docs.ts', '--site'],
+  ]) if (!await computed(name, ...command)) failed.push(name);
+  if (failed.length > 0) throw new Error(`${failed.join(', ')} failed`);
+}
+
+/** The files that start processes of a store and hold them to bounds of time; they wait for most of it. */
+const processSuites = () => [...foldersOf('packages'), ...foldersOf('examples')].map((folder) => join(root, folder, 'test')).filter(existsSync)
+  .flatMap((folder) => readdirSync(folder).filter((name) => name.endsWith('.test.ts')).map((name) => join(folder, name)))
+  .filter((file) => readFileSync(file, 'utf8').includes('testProcesses('));
+
+/** Beside the suites there is time to compute, at a low priority. Both are heard to their end. */
+async function processesAndChecks() {
+  const suites = processSuites();
+  const outcomes = await Promise.allSettled([checks(), suites.length > 0 && jest('--runTestsByPath', ...suites)]);
+  const reasons = outcomes.flatMap(({ reason }) => reason?.message ?? []);
+  if (reasons.length > 0) throw new Error(reasons.join('; '));
 }
 
 /** Whether a package or example is this store or uses it. */
@@ -86,29 +127,18 @@ function tests(folder) {
   if (folder === shop) ensureChromium({ mayInstall });
   if (uses(folder, 'store-redis')) redis();
   if (uses(folder, 'store-nats')) nats();
-  jest(under(`${folder}/`));
+  return jest(under(`${folder}/`));
 }
 
 const everything = [
   ['services', () => {
     redis();
     nats();
-    jest(under('test/services'));
-  }],
-  ['lint', () => node('node_modules/eslint/bin/eslint.js', '--max-warnings=0', '--cache', '--cache-location=node_modules/.cache/eslint/', '.')],
-  ['types', types],
-  ['architecture', () => jest(under('test/(architecture|commands|packages|public-names)'))],
-  ['unit', () => jest(under('packages/'), `--testPathIgnorePatterns=${conformance}`)],
-  ['conformance', () => jest(conformance)],
-  ['simulation', () => jest(under('simulation/'))],
-  ['examples', () => {
     if (existsSync(join(root, shop))) ensureChromium({ mayInstall });
-    jest(under('examples/'));
   }],
-  ['docs', () => {
-    jest(under('test/docs'));
-    node('--conditions=@cluster/source', '--import', './scripts/ts-register.mjs', 'scripts/gen-docs.ts');
-  }],
+  ['processes, build, types, lint and site', processesAndChecks],
+  // All others in one run, so that none is left out; some wait for servers, so one more at a time than there are processors.
+  ['tests', () => jest(`--maxWorkers=${availableParallelism() + 1}`, ...processSuites().map((file) => `--testPathIgnorePatterns=^${exactly(file)}$`))],
 ];
 
 function chosenSteps() {
@@ -120,17 +150,16 @@ function chosenSteps() {
   });
 }
 
-function step(name, work) {
+async function step(name, work) {
   console.log(`\n== ${name}`);
-  const start = performance.now();
-  const seconds = () => `${((performance.now() - start) / 1000).toFixed(1)} s`;
+  const startMs = performance.now();
   const failedBefore = totals.failed;
   try {
-    work();
-    console.log(`== ${name} passed, ${seconds()}`);
+    await work();
+    console.log(`== ${name} passed, ${secondsSince(startMs)}`);
     return true;
   } catch (error) {
-    console.log(`== ${name} failed, ${seconds()}: ${error.message}`);
+    console.log(`== ${name} failed, ${secondsSince(startMs)}: ${error.message}`);
     // A failed step counts even where no test says so: lint, types, a run without a test.
     if (totals.failed === failedBefore) totals.failed += 1;
     return false;
@@ -140,7 +169,8 @@ function step(name, work) {
 let passed = false;
 try {
   const steps = [['npm packages', () => { ensurePackages({ mayInstall }); }], ...chosenSteps()];
-  passed = steps.every(([name, work]) => step(name, work));
+  passed = true;
+  for (const [name, work] of steps) passed = passed && await step(name, work);
 } catch (error) {
   console.log(error.message);
   totals.failed += 1;

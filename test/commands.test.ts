@@ -62,6 +62,14 @@ describe('npm test', () => {
     expect(stdout).toContain(reason);
   }, 30_000);
 
+  it('shows what a check said that failed, and ends there', () => {
+    writeFileSync(join(root, 'tsconfig.json'), '{ "files": ["absent.ts"] }');
+    const { status, stdout, closing } = run();
+    expect({ status, closing }).toEqual({ status: 1, closing: '0 passed, 1 failed' });
+    expect(stdout).toMatch(/^error TS6053: File '.*absent\.ts' not found/m);
+    expect(stdout.match(/^== .+? (?:passed|failed)\b/gm)).toEqual(['== npm packages passed', '== services passed', '== processes, build, types, lint and site failed']);
+  }, 30_000);
+
   it('does not run over packages of other versions', () => {
     const lock = join(root, 'package-lock.json');
     const before = readFileSync(lock, 'utf8');
