@@ -52,18 +52,23 @@ export const keyPrefixOf = (client: Redis | Cluster): string => client.options.k
 
 export const isCluster = (client: Redis | Cluster): client is Cluster => client.isCluster;
 
-/** In ioredis a URL's query wins over settings that are given beside it. */
-function withoutSettings(url: string, settings: object): string {
+/** A client that is not connected, with what the URL says: its query too may name a database or a prefix of keys. */
+export function clientOf(url: string): Redis {
   const address = new URL(url);
-  for (const name of Object.keys(settings)) address.searchParams.delete(name);
-  return address.href;
+  // A query wins over settings that are given beside it.
+  address.searchParams.delete('lazyConnect');
+  return new Redis(address.href, { lazyConnect: true });
 }
 
-function connectionLike(template: Redis | Cluster | string): Redis | Cluster {
-  if (typeof template === 'string') return new Redis(withoutSettings(template, settingsOver()), settingsOver());
+function connectionLike(template: Redis | Cluster): Redis | Cluster {
   if (!isCluster(template)) return template.duplicate(settingsOver(template.options));
-  return template.duplicate([], { ...clusterSettings, redisOptions: settingsOver(template.options.redisOptions) });
+  // ioredis 5 takes these in place of the client's.
+  const { redisOptions } = template.options;
+  return template.duplicate([], { ...clusterSettings, redisOptions: { ...redisOptions, ...settingsOver(redisOptions) } });
 }
+
+/** Since ioredis 6 each connection has this setting. With an earlier one over Redis Cluster a script that is sent anew is never answered. */
+const isOfThisMajor = (server: Redis | undefined): boolean => server?.options.protocol !== undefined;
 
 interface Failure { readonly name?: string; readonly message?: string; readonly lastNodeError?: unknown }
 
@@ -123,11 +128,12 @@ export class IoredisConnection implements Connection {
   #lastError: Error | undefined;
   #isOpen = false;
 
-  constructor(template: Redis | Cluster | string) {
+  constructor(template: Redis | Cluster) {
     this.#client = connectionLike(template);
     this.#client.on('error', (error: Error) => { this.#lastError = stripped(error); });
     this.#client.on('ready', () => { this.#lastError = undefined; });
-    this.#client.on('connect', () => { void this.#leaveWhileLoading(); });
+    if (isCluster(this.#client)) this.#client.on('+node', (node: Redis) => { this.#watchLoading(node); });
+    else this.#watchLoading(this.#client);
     // ioredis gives up where no Sentinel can be asked, or a connection is cut while it is made.
     this.#client.on('end', () => { setTimeout(() => { this.#again(); }, RECONNECT_MS).unref(); });
   }
@@ -152,8 +158,10 @@ export class IoredisConnection implements Connection {
   async #connect(): Promise<void> {
     const client = this.#client;
     await client.connect();
+    if (isCluster(client)) await Promise.all(client.nodes('master').map((node) => node.ping()));
     // A connection whose database is refused goes on in the first one.
-    if (!isCluster(client) && (client.options.db ?? 0) !== 0) await client.select(client.options.db ?? 0);
+    else if ((client.options.db ?? 0) !== 0) await client.select(client.options.db ?? 0);
+    if (!isOfThisMajor(this.servers()[0])) throw new Error('expected ioredis 6, found an earlier version');
   }
 
   close(): void {
@@ -165,14 +173,16 @@ export class IoredisConnection implements Connection {
     if (this.#isOpen) this.#client.connect().catch(() => undefined);
   }
 
+  #watchLoading(server: Redis): void {
+    server.on('connect', () => { void this.#leaveWhileLoading(server); });
+  }
+
   /** ioredis would keep every call until the server has loaded its file, however many and long. At start it is waited for. */
-  async #leaveWhileLoading(): Promise<void> {
-    const client = this.#client;
-    if (isCluster(client) || !this.#isOpen) return;
-    const persistence = await client.info('persistence').catch(() => '');
+  async #leaveWhileLoading(server: Redis): Promise<void> {
+    const persistence = await server.info('persistence').catch(() => '');
     if (!/^loading:1/m.test(persistence)) return;
     this.#lastError = new Error('Redis is loading its file');
-    client.disconnect(true);
+    if (this.#isOpen) server.disconnect(true);
   }
 
   /** What a call is rejected with. Where there is no connection, the reason is what the last attempt to make one met. */

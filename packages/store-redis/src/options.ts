@@ -19,6 +19,15 @@ function isAddress(value: unknown): boolean {
   }
 }
 
+/** Without any of it that may be a password. */
+function shownUrl(value: unknown): string {
+  if (typeof value !== 'string') return shown(value);
+  const [scheme] = /^[a-z]+:\/\//i.exec(value) ?? [];
+  if (scheme === undefined) return value === '' ? 'an empty text' : 'one without redis:// at its begin';
+  if (!/^rediss?:\/\//.test(value)) return `one that begins with ${scheme}`;
+  return URL.canParse(value) && !/^\/?\d*$/.test(new URL(value).pathname) ? 'one whose path is no number' : 'one that cannot be taken apart';
+}
+
 /** The options of a Redis store. */
 export const redisStoreOptions = {
   client: {
@@ -26,7 +35,7 @@ export const redisStoreOptions = {
     meaning: 'Whose settings are used: connections of the store\'s own are made like it. It is neither used nor closed. Either this or `url`.',
   } satisfies OptionSpec<Redis | Cluster | undefined> as OptionSpec<Redis | Cluster | undefined>,
   url: {
-    default: undefined, secret: true,
+    default: undefined, shown: shownUrl,
     expected: 'a URL that begins with redis:// or rediss://, with user and password percent-encoded, and no path but the number of a database',
     accepts: isAddress,
     meaning: 'Where Redis is, with user, password and number of the database: `rediss://user:password@host:6379/0`. Either this or `client`.',

@@ -1,6 +1,6 @@
 import { ClusterError } from '@cluster/core';
 import { ClusterStoreBase, resolveOptions } from '@cluster/core/driver';
-import { IoredisConnection, isCluster, keyPrefixOf } from './connection.js';
+import { clientOf, IoredisConnection, isCluster, keyPrefixOf } from './connection.js';
 import { hints } from './hints.js';
 import { redisStoreOptions, type RedisStoreOptions } from './options.js';
 import { RedisTable } from './redis-table.js';
@@ -19,16 +19,12 @@ export class RedisStore extends ClusterStoreBase {
 type Resolved = Omit<ReturnType<typeof resolveOptions<typeof redisStoreOptions>>, 'instanceId'>;
 
 function tableOver({ client, url, prefix }: Resolved): RedisTable {
-  if (client !== undefined && url === undefined) {
-    const database = isCluster(client) ? 0 : client.options.db ?? 0;
-    return new RedisTable({
-      connect: () => new IoredisConnection(client), isCluster: isCluster(client), prefix: keyPrefixOf(client) + prefix, database,
-    });
+  const template = client ?? (url === undefined ? undefined : clientOf(url));
+  if (template === undefined || (client !== undefined && url !== undefined)) {
+    throw new ClusterError('CLUSTER_BAD_OPTION', `RedisStore: expected either client or url, found ${template === undefined ? 'neither, or undefined' : 'both'}`);
   }
-  if (url !== undefined && client === undefined) {
-    return new RedisTable({ connect: () => new IoredisConnection(url), isCluster: false, prefix, database: databaseOf(url) });
-  }
-  throw new ClusterError('CLUSTER_BAD_OPTION', `RedisStore: expected either client or url, found ${url === undefined ? 'neither, or undefined' : 'both'}`);
+  return new RedisTable({
+    connect: () => new IoredisConnection(template), isCluster: isCluster(template), prefix: keyPrefixOf(template) + prefix,
+    database: isCluster(template) ? 0 : template.options.db ?? 0,
+  });
 }
-
-const databaseOf = (url: string): number => Number(/\/(\d+)(?:\?.*)?$/.exec(url)?.[1] ?? 0);

@@ -77,8 +77,10 @@ local keeps = ARGV[3] == 'keep'
 redis.call('HSET', key, 'format', ARGV[5], 'version', 1, 'grant', ARGV[2], 'holder', keeps and ARGV[1] or '', 'lock', keeps and ARGV[2] or '',
   'last', keeps and '' or ARGV[1], 'lifetime', ARGV[4], 'created', now())
 put(6)
-redis.call('PEXPIRE', key, ARGV[4])
-return 1`);
+local expiry = redis.pcall('PEXPIRE', key, ARGV[4])
+if type(expiry) ~= 'table' then return 1 end
+redis.call('UNLINK', key)
+return redis.error_reply('NOPERM scripts may not call pexpire')`);
 
 /**
  * grant, the base's grant and version (where a change is made), lifetime (0: as it is), 'keep' or the next holder's incarnation and

@@ -1,7 +1,6 @@
 import type { Redis } from 'ioredis';
 import { ClusterError } from '@cluster/core';
 import type { StoreCapabilities } from '@cluster/core/driver';
-import type { Connection } from './connection.js';
 import { rights } from './scripts.js';
 
 /** What the driver goes by. */
@@ -64,12 +63,40 @@ export async function inspectServers(servers: readonly Redis[], isCluster: boole
   return { capabilities: { delta: true, gone, rollback: !keepsAll, durability: keepsAll ? 'power' : 'process' }, isSharded };
 }
 
+/** More than enough to find one of each server's own among as many servers as a cluster has. */
+const KEYS_TRIED = 10_000;
+
+/** That a key or channel is another server's is told after the right was found. */
+const isElsewhere = (error: unknown): boolean => /^(MOVED|ASK|TRYAGAIN) /.test(String((error as Partial<Error>).message)); // thrown by ioredis
+
+/** What the script gives, over the first key that is this server's. */
+async function tryScript(server: Redis, key: string): Promise<readonly [commands: string, why: string]> {
+  for (let n = 0; n < KEYS_TRIED; n += 1) {
+    try {
+      await server.eval(rights.text, 1, `${key}${n}`);
+      // As the script gives it.
+      return await server.evalsha(rights.sha, 1, `${key}${n}`) as readonly [string, string];
+    } catch (error) {
+      if (!isElsewhere(error)) throw error;
+    }
+  }
+  return ['', ''];
+}
+
+async function expectRightsAt(server: Redis, key: string, channel: string, isSharded: boolean): Promise<void> {
+  const [commands, why] = await tryScript(server, key);
+  if (commands !== '') throw new ClusterError('CLUSTER_UNAVAILABLE', `this Redis cannot hold sessions: scripts may not call ${commands}: ${why}`);
+  await server.scan(0, 'COUNT', 1);
+  await (isSharded ? server.spublish(channel, '') : server.publish(channel, '')).catch((error: unknown) => {
+    if (!isElsewhere(error)) throw error;
+  });
+}
+
 /**
- * Tries what the scripts call. A right that is lacking would end one of them half-way.
- * @throws ClusterError CLUSTER_UNAVAILABLE naming the commands
+ * Tries what the driver calls, on keys that it leaves no trace of and a channel that nobody listens to. A right that is lacking
+ * would show late, or end a script half-way.
+ * @throws whatever a server refuses; CLUSTER_UNAVAILABLE naming the commands that scripts may not call
  */
-export async function expectRights(connection: Connection, key: string): Promise<void> {
-  // As the script gives it.
-  const [commands, why] = await connection.run(rights, key, []) as readonly [Buffer, Buffer];
-  if (commands.length > 0) throw new ClusterError('CLUSTER_UNAVAILABLE', `this Redis cannot hold sessions: scripts may not call ${commands.toString()}: ${why.toString()}`);
+export async function expectRights(servers: readonly Redis[], key: string, channel: string, isSharded: boolean): Promise<void> {
+  await Promise.all(servers.map((server) => expectRightsAt(server, key, channel, isSharded)));
 }

@@ -1,7 +1,11 @@
 import { afterAll, describe, expect, it } from '@jest/globals';
+import type { Cluster } from 'ioredis';
+import { Cluster as Earlier } from 'ioredis-5';
 import { testDriver, testProcesses } from '@cluster/conformance';
 import { RedisCluster } from '../../../scripts/services/redis-cluster.js';
 import type { RedisServer } from '../../../scripts/services/redis.js';
+import { IoredisConnection } from '../src/connection.js';
+import { RedisTable } from '../src/redis-table.js';
 import { Ear } from './ear.js';
 import { documentedUser, expectEachRightUsed, newerThan62 } from './least-rights.js';
 import { faultsOnly, program, tableOver, tableOverCluster } from './table-over.js';
@@ -87,6 +91,40 @@ describe('over Redis Cluster', () => {
       code: 'CLUSTER_UNAVAILABLE',
       message: 'Redis cannot be connected to: no node that says that the cluster is whole (CLUSTER SLOTS, CLUSTER INFO) within 5000 ms',
     });
+  });
+
+  it('a right that is missing at one node is named, whichever it is, and a client of an earlier ioredis', async () => {
+    for (const lacking of cluster.nodes) {
+      for (const each of cluster.nodes) await each.send('ACL', 'SETUSER', 'less', 'reset', 'on', '>secret', '~*', '&*', '+@all', ...(each === lacking ? ['-hkeys'] : []));
+      await expect(tableOverCluster(addresses, { username: 'less', password: 'secret' }).start(new Ear('web-1').context)).rejects.toMatchObject({
+        code: 'CLUSTER_UNAVAILABLE', message: expect.stringMatching(/^this Redis cannot hold sessions: scripts may not call hkeys: /),
+      });
+    }
+    // Its types differ from those of 6 in what the driver does not use.
+    const earlier = new Earlier([...addresses], { lazyConnect: true, redisOptions: { username: 'less', password: 'secret' } }) as unknown as Cluster;
+    const table = new RedisTable({ connect: () => new IoredisConnection(earlier), isCluster: true, prefix: 'cluster:', database: 0 });
+    await expect(table.start(new Ear('web-1').context)).rejects.toMatchObject({
+      code: 'CLUSTER_UNAVAILABLE', message: 'Redis cannot be connected to: expected ioredis 6, found an earlier version',
+    });
+  });
+
+  it('calls to a node that loads its file are rejected, and not kept for later', async () => {
+    const slow = await RedisCluster.start({ config: { 'key-load-delay': '2000', 'loading-process-events-interval-bytes': '1024' } });
+    const table = tableOverCluster(slow.nodes);
+    await table.start(new Ear('web-1').context);
+    const loading = await slow.nodeOf(await slow.slotOf('{ballast}'));
+    await loading.send('EVAL', "for n = 1, 1500 do redis.call('SET', KEYS[1] .. n, string.rep('x', 100)) end", '1', '{ballast}');
+    await loading.send('SAVE');
+    const restarted = loading.restart();
+    const isLoading = async () => String(await loading.send('INFO', 'persistence').catch(() => '')).includes('\nloading:1');
+    while (!await isLoading());
+    const answers = await Promise.allSettled(Array.from({ length: 100 }, (_, n) => table.read(`{ballast}${n}`)));
+    expect(answers.filter(({ status }) => status === 'rejected')).toHaveLength(100);
+    expect(await isLoading()).toBe(true);
+    await restarted;
+    while (await table.read('{ballast}x').catch(() => 'not yet') === 'not yet');
+    await table.stop();
+    await slow.stop();
   });
 
   it('a single server of it is refused', async () => {

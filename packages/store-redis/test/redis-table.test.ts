@@ -4,7 +4,7 @@ import { ClusterError } from '@cluster/core';
 import type { Write } from '@cluster/core/driver';
 import { Redis } from 'ioredis';
 import { RedisServer } from '../../../scripts/services/redis.js';
-import { IoredisConnection } from '../src/connection.js';
+import { clientOf, IoredisConnection } from '../src/connection.js';
 import { RedisTable } from '../src/redis-table.js';
 import { Ear } from './ear.js';
 import { tableOver } from './table-over.js';
@@ -96,7 +96,7 @@ const eager = { lazyConnect: true, autoResendUnfulfilledCommands: true, maxRetri
 describe('what was not answered', () => {
   it.each([
     ['the client is set to', () => new Redis(server.url, eager)],
-    ['the URL asks for', () => `${server.url}/0?autoResendUnfulfilledCommands=true&maxRetriesPerRequest=5&keyPrefix=zz:&family=4`],
+    ['the URL asks for', () => clientOf(`${server.url}/0?autoResendUnfulfilledCommands=true&maxRetriesPerRequest=5&keyPrefix=zz:&family=4`)],
   ])('when the connection ended is not sent again, whatever %s', async (_what, template) => {
     const like = new RedisTable({ connect: () => new IoredisConnection(template()), isCluster: false, prefix: 'cluster:', database: 0 });
     await like.start(new Ear('web-2').context);
@@ -146,16 +146,34 @@ describe('a server that loads its file', () => {
 });
 
 describe('a right that is taken away', () => {
-  it('while the store runs may end a step half-way, which is not called a refusal', async () => {
+  const likeWithout = async (right: string) => {
     await server.send('ACL', 'SETUSER', 'shop', 'on', '>s3cret', '~*', '&*', '+@all');
     const like = tableOver(`redis://shop:s3cret@${server.host}:${server.port}`);
     await like.start(new Ear('web-2').context);
-    await server.send('ACL', 'SETUSER', 'shop', '-pexpire');
-    const error: unknown = await like.create(`${key}0`, claim, sets('user', '"Bert"'), 'keep').catch((caught: unknown) => caught);
-    expect(await table.read(`${key}0`)).toMatchObject({ stamp: { version: 1 } });
+    await server.send('ACL', 'SETUSER', 'shop', `-${right}`);
+    return like;
+  };
+
+  it('while the store runs may end a step half-way, which is not called a refusal', async () => {
+    const like = await likeWithout('pexpire');
+    const error: unknown = await like.commit(key, claim.grant, { grant: claim.grant, version: 1 }, sets('user', '"Bert"'), 'keep').catch((caught: unknown) => caught);
+    expect(await table.read(key)).toMatchObject({ stamp: { version: 2 } });
     expect(ClusterError.is(error)).toBe(false); // so that the engine looks what became of it
     expect(String(error)).toMatch(/^Error: Redis ended a step, perhaps half-way: (?!.*user_script)/);
-    await server.send('ACL', 'SETUSER', 'shop', '-evalsha');
+    await like.stop();
+  });
+
+  it('makes no session that never expires: without it nothing is made', async () => {
+    const like = await likeWithout('pexpire');
+    await expect(like.create(`${key}0`, claim, sets('user', '"Bert"'), 'keep')).rejects.toMatchObject({
+      code: 'CLUSTER_UNAVAILABLE', message: 'Redis refused: NOPERM scripts may not call pexpire; nothing was changed',
+    });
+    expect(await server.send('KEYS', '*')).toEqual([`cluster:${key}`]);
+    await like.stop();
+  });
+
+  it('and that calls need is named', async () => {
+    const like = await likeWithout('evalsha');
     await expect(like.read(key)).rejects.toMatchObject({ code: 'CLUSTER_UNAVAILABLE', message: expect.stringMatching(/^Redis refused: NOPERM .*evalsha.*; nothing was changed$/) });
     await like.stop();
   });

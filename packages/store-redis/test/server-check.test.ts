@@ -48,7 +48,10 @@ describe('start is refused with CLUSTER_UNAVAILABLE', () => {
     });
   });
 
-  it.each([['-info', /^this Redis cannot hold sessions: NOPERM .*'info'/], ['resetchannels', /^this Redis cannot hold sessions: NOPERM .*channel/]])(
+  it.each([
+    ['resetchannels', /^this Redis cannot hold sessions: NOPERM .*channel/],
+    ...['info', 'eval', 'evalsha', 'scan', 'publish', 'subscribe'].map((command): [string, RegExp] => [`-${command}`, new RegExp(`^this Redis cannot hold sessions: NOPERM .*'${command}'`)]),
+  ])(
     'by a server that does not let the user do what is needed (%s), saying what', async (right, message) => {
       const server = await started();
       await server.send('ACL', 'SETUSER', 'shop', 'on', '>s3cret', '~*', '&*', '+@all', right);

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { RedisServer } from '../../../scripts/services/redis.js';
-import { IoredisConnection } from '../src/connection.js';
+import { clientOf, IoredisConnection } from '../src/connection.js';
 import { RedisTable } from '../src/redis-table.js';
 import { Ear } from './ear.js';
 import { tableOver } from './table-over.js';
@@ -46,9 +46,9 @@ describe('an instance', () => {
 
   it('that listens where no signals go, as after a fail-over, finds out by a signal to itself', async () => {
     const [ear, former] = [new Ear('web-1'), await RedisServer.start()];
-    const [here, elsewhere] = [new IoredisConnection(server.url), new IoredisConnection(former.url)];
+    const [here, elsewhere] = [new IoredisConnection(clientOf(server.url)), new IoredisConnection(clientOf(former.url))];
     let isOver = false;
-    jest.spyOn(here, 'subscribers').mockImplementation(() => (isOver ? new IoredisConnection(server.url) : elsewhere).subscribers());
+    jest.spyOn(here, 'subscribers').mockImplementation(() => (isOver ? new IoredisConnection(clientOf(server.url)) : elsewhere).subscribers());
     const table = new RedisTable({ connect: () => here, isCluster: false, prefix: 'cluster:', database: 0 });
     await table.start(ear.context);
     isOver = true;

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { Cluster } from 'ioredis';
 import type { testProcesses } from '@cluster/conformance';
-import { IoredisConnection } from '../src/connection.js';
+import { clientOf, IoredisConnection } from '../src/connection.js';
 import { RedisTable } from '../src/redis-table.js';
 
 type Runner = Parameters<typeof testProcesses>[0];
@@ -9,7 +9,7 @@ interface Address { readonly host: string; readonly port: number }
 
 /** The driver over a single server, without the rest of a store. */
 export const tableOver = (url: string, database = 0): RedisTable =>
-  new RedisTable({ connect: () => new IoredisConnection(url), isCluster: false, prefix: 'cluster:', database });
+  new RedisTable({ connect: () => new IoredisConnection(clientOf(url)), isCluster: false, prefix: 'cluster:', database });
 
 /** The same over Redis Cluster. */
 export function tableOverCluster(nodes: readonly Address[], { username, password }: { readonly username?: string; readonly password?: string } = {}): RedisTable {
