@@ -1,6 +1,6 @@
 // Gets what a command needs and is not there yet. Runs before node_modules exists, so it uses Node alone.
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -26,9 +26,9 @@ function whatIsMissing() {
   return undefined;
 }
 
-function run(command, args, env = {}) {
+function run(command, args, env = {}, cwd = root) {
   const { status, error } = spawnSync(command, args, {
-    cwd: root, stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, ...env },
+    cwd, stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, ...env },
   });
   if (error !== undefined) throw new Error(`${command} cannot be run: ${error.message}`);
   if (status !== 0) throw new Error(`${[command, ...args].join(' ')} failed with status ${status}`);
@@ -110,8 +110,10 @@ export function ensureRedis({ mayInstall = true } = {}) {
 
 const NATS_MODULE = 'github.com/nats-io/nats-server/v2';
 const NATS_VERSION = '2.15.2';
-const natsFolder = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'cluster-services', `nats-server-${NATS_VERSION}`);
-/** Where the current NATS server is once it was built; outside of the checkout, so that it is built once per machine and user. */
+/** Outside of the checkout, so that everything is fetched and built once per machine and user. */
+const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'cluster-services');
+const natsFolder = join(cache, `nats-server-${NATS_VERSION}`);
+/** Where the current NATS server is once it was built. */
 export const builtNats = join(natsFolder, 'nats-server');
 
 /** Installs Debian's nats-server unless there is one, and builds the current one where Go is. Starts nothing. Resolves to their versions. */
@@ -130,4 +132,53 @@ export function ensureNats({ mayInstall = true } = {}) {
     if (version === undefined) throw new Error(`${command} --version: expected a version, found ${error?.message ?? JSON.stringify(stdout)}`);
     return version;
   });
+}
+
+const KAFKA_VERSION = '4.4.0';
+const OLDEST_JAVA = 17;
+/** Where the jars of Kafka are once they were fetched, under `libs`, and the archive that lets it start quickly. */
+export const kafkaFolder = join(cache, `kafka-${KAFKA_VERSION}`);
+/** What a broker that compresses nothing and has no tokens can do without; the first one is not to be had. */
+const WITHOUT = [
+  'org.apache.kafka:kafka-tools-api', 'com.github.luben:zstd-jni', 'org.xerial.snappy:snappy-java', 'at.yawk.lz4:lz4-java', 'org.scala-lang:scala-reflect',
+  'org.bitbucket.b_c:jose4j', 'commons-beanutils:commons-beanutils', 'commons-digester:commons-digester', 'commons-collections:commons-collections',
+];
+const artifact = (name) => name.split(':').map((text, at) => `<${ARTIFACT[at]}>${text}</${ARTIFACT[at]}>`).join('');
+const ARTIFACT = ['groupId', 'artifactId', 'version'];
+const KAFKA_POM = `<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  ${artifact('cluster:kafka:1')}
+  <dependencies>
+    <dependency>${artifact(`org.apache.kafka:kafka_2.13:${KAFKA_VERSION}`)}
+      <exclusions>${WITHOUT.map((name) => `<exclusion>${artifact(name)}</exclusion>`).join('')}</exclusions>
+    </dependency>
+    <dependency>${artifact('org.slf4j:slf4j-nop:1.7.36')}</dependency>
+  </dependencies>
+</project>
+`;
+
+/** Fetches Kafka by Maven unless it is there, and sees that there is a Java for it. Starts nothing. Resolves to its version. */
+export function ensureKafka({ mayInstall = true } = {}) {
+  const need = `To start a Kafka takes Java ${OLDEST_JAVA} or newer on the PATH`;
+  if (!isOnPath('java')) installDebian(`openjdk-${OLDEST_JAVA}-jre-headless`, need, mayInstall);
+  const { stderr } = spawnSync('java', ['-version'], { encoding: 'utf8' });
+  const java = Number(/version "(\d+)/.exec(stderr ?? '')?.[1]);
+  if (!(java >= OLDEST_JAVA)) throw new Error(`${need}, found ${JSON.stringify(stderr?.split('\n')[0])}. Put a newer one first on the PATH`);
+  if (!existsSync(join(kafkaFolder, 'libs'))) fetchKafka(mayInstall);
+  return KAFKA_VERSION;
+}
+
+function fetchKafka(mayInstall) {
+  if (!mayInstall) throw new Error(`To start a Kafka takes its jars in ${kafkaFolder}, and --no-install was given. Run: npm run services -- ensure`);
+  if (!isOnPath('mvn')) installDebian('maven', 'To fetch Kafka takes Maven (mvn) on the PATH', mayInstall);
+  console.log(`fetching Kafka ${KAFKA_VERSION} (mvn dependency:copy-dependencies), 29 MiB`);
+  mkdirSync(cache, { recursive: true });
+  const folder = mkdtempSync(join(cache, 'fetching-'));
+  try {
+    writeFileSync(join(folder, 'pom.xml'), KAFKA_POM);
+    run('mvn', ['-B', '-q', 'dependency:copy-dependencies', '-DincludeScope=runtime', '-DoutputDirectory=libs'], {}, folder);
+    if (!existsSync(kafkaFolder)) renameSync(folder, kafkaFolder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { availableParallelism, constants, setPriority, tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
-import { ensureChromium, ensureNats, ensurePackages, ensureRedis, root } from './install.mjs';
+import { ensureChromium, ensureKafka, ensureNats, ensurePackages, ensureRedis, root } from './install.mjs';
 
 const args = process.argv.slice(2);
 const mayInstall = !args.includes('--no-install');
@@ -121,12 +121,14 @@ const uses = (folder, store) => {
   return existsSync(manifest) && readFileSync(manifest, 'utf8').includes(`"@cluster/${store}"`);
 };
 const redis = () => console.log(`redis-server ${ensureRedis({ mayInstall })}`);
+const kafka = () => console.log(`kafka ${ensureKafka({ mayInstall })}`);
 const nats = () => console.log(`nats-server ${ensureNats({ mayInstall }).join(' and ')}`);
 
 function tests(folder) {
   if (folder === shop) ensureChromium({ mayInstall });
   if (uses(folder, 'store-redis')) redis();
   if (uses(folder, 'store-nats')) nats();
+  if (uses(folder, 'store-kafka')) kafka();
   return jest(under(`${folder}/`));
 }
 
@@ -134,6 +136,7 @@ const everything = [
   ['services', () => {
     redis();
     nats();
+    kafka();
     if (existsSync(join(root, shop))) ensureChromium({ mayInstall });
   }],
   ['processes, build, types, lint and site', processesAndChecks],

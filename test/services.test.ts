@@ -1,10 +1,11 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { KafkaServer, pingKafka } from '../scripts/services/kafka.js';
 import { NatsCluster } from '../scripts/services/nats-cluster.js';
 import { natsReleases, NatsServer } from '../scripts/services/nats.js';
 import { RedisCluster } from '../scripts/services/redis-cluster.js';
@@ -235,6 +236,27 @@ describe('three NATS servers', () => {
   });
 });
 
+describe('a Kafka', () => {
+  it('is there again when it is killed and started, and leaves nothing when it is stopped', async () => {
+    const server = await KafkaServer.start();
+    await pingKafka(server.port);
+    const { pid, folder } = server;
+    await server.kill();
+    await expect(pingKafka(server.port)).rejects.toThrow('ECONNREFUSED');
+    await server.restart();
+    await server.freeze();
+    await expect(pingKafka(server.port, 200)).rejects.toThrow('aborted');
+    await server.stop();
+    expect({ isAlive: isAlive(pid!), folder: existsSync(folder), pid: server.pid }).toEqual({ isAlive: false, folder: false, pid: undefined });
+  });
+
+  it('is started with others as one cluster', async () => {
+    const nodes = await KafkaServer.together(3);
+    for (const { port } of nodes) await pingKafka(port);
+    await Promise.all(nodes.map((node) => node.stop()));
+  });
+});
+
 describe('npm run services -- up redis', () => {
   const command = (...args: string[]) => spawn(process.execPath, ['scripts/services.mjs', ...args], { cwd: repository, stdio: ['ignore', 'pipe', 'inherit'] });
   /** Resolves when it has said how it is ended. */
@@ -275,11 +297,15 @@ describe('npm run services -- ensure', () => {
   };
   const pretendToBe = async (name: string, answer: string) => {
     const file = join(folder, name);
-    await writeFile(file, `#!/bin/sh\necho '${answer}'\n`);
+    // Java says it on stderr.
+    await writeFile(file, `#!/bin/sh\necho '${answer}'\necho '${answer}' >&2\n`);
     await chmod(file, 0o755);
   };
   const pretend = (version: string) => pretendToBe('redis-server', `Redis server v=${version} sha=00000000:0 malloc=libc bits=64`);
-  beforeAll(() => pretendToBe('nats-server', 'nats-server: v2.9.10'));
+  beforeAll(async () => {
+    await pretendToBe('nats-server', 'nats-server: v2.9.10');
+    await pretendToBe('java', 'openjdk version "17.0.15" 2025-04-15');
+  });
 
   it('names the command that installs what is missing', () => {
     expect(ensure(join(folder, 'empty'))).toEqual({ status: 1, printed: 'To start a Redis takes redis-server on the PATH, and --no-install was given. '
@@ -291,8 +317,17 @@ describe('npm run services -- ensure', () => {
     expect(ensure(folder)).toEqual({ status: 1, printed: 'redis-server: expected version 6.2 or newer, found 6.0.16. Put a newer one first on the PATH\n' });
   });
 
+  it('says where the jars of a Kafka are missing, and that a Java is too old', async () => {
+    await pretend('7.0.15');
+    expect(ensure(folder)).toEqual({ status: 1, printed: expect.stringMatching(/\nTo start a Kafka takes its jars in \S+, and --no-install was given\. Run: npm run services -- ensure\n$/) });
+    await pretendToBe('java', 'openjdk version "11.0.2" 2019-01-15');
+    expect(ensure(folder)).toEqual({ status: 1, printed: expect.stringMatching(/\nTo start a Kafka takes Java 17 or newer on the PATH, found "openjdk version \\"11/) });
+    await pretendToBe('java', 'openjdk version "17.0.15" 2025-04-15');
+  });
+
   it.each(['6.2.0', '7.0.15', '10.0.1'])('is content with %s', async (version) => {
     await pretend(version);
-    expect(ensure(folder)).toEqual({ status: 0, printed: `redis-server ${version}\nnats-server 2.9.10\n` });
+    await mkdir(join(folder, 'cluster-services/kafka-4.4.0/libs'), { recursive: true });
+    expect(ensure(folder)).toEqual({ status: 0, printed: `redis-server ${version}\nnats-server 2.9.10\nkafka 4.4.0\n` });
   });
 });

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { Doorbell, ringAll } from './doorbell.js';
+import { KafkaServer } from './kafka.js';
 import { NatsCluster } from './nats-cluster.js';
 import { NatsServer } from './nats.js';
 import { RedisCluster } from './redis-cluster.js';
@@ -35,11 +36,21 @@ const natsKinds: Kinds = {
   },
 };
 
-const alone = (server: RedisServer | NatsServer): Running => ({ lines: [server.url], stop: () => server.stop() });
+const kafkaKinds: Kinds = {
+  single: async () => alone(await KafkaServer.start()),
+  cluster: async () => {
+    const nodes = await KafkaServer.together(3);
+    return { lines: nodes.map(({ url }) => `node ${url}`), stop: async () => { await Promise.all(nodes.map((node) => node.stop())); } };
+  },
+};
 
-/** Starts a Redis or a NATS of this kind and says where it is; resolves when nothing is left of it, after Ctrl-C or `down`. */
-export async function up(server: 'redis' | 'nats', kind: string): Promise<void> {
-  const kinds = server === 'redis' ? redisKinds : natsKinds;
+const kindsOf = { redis: redisKinds, nats: natsKinds, kafka: kafkaKinds };
+
+const alone = (server: RedisServer | NatsServer | KafkaServer): Running => ({ lines: [server.url], stop: () => server.stop() });
+
+/** Starts a server of this kind and says where it is; resolves when nothing is left of it, after Ctrl-C or `down`. */
+export async function up(server: keyof typeof kindsOf, kind: string): Promise<void> {
+  const kinds = kindsOf[server];
   const start = kinds[kind];
   if (start === undefined) throw new Error(`up ${server}: expected ${Object.keys(kinds).join(', ')}, found ${kind}`);
   // From now on, so that a Ctrl-C while it starts ends it as well.
