@@ -22,6 +22,8 @@ const doors: Readonly<Record<string, Door>> = {
   '@cluster/conformance': { values: 'checkHistory historyLines testDriver testProcesses testStore', types: 'DriverHarness HistoryOperation ProcessHarness StoreHarness' },
   '@cluster/store-filesystem': { values: 'FilesystemStore', types: 'FilesystemStoreOptions' },
   '@cluster/store-filesystem/inversify': { values: 'filesystemStoreModule', types: '' },
+  '@cluster/store-kafka': { values: 'KafkaStore', types: 'KafkaConnect KafkaPort KafkaRecord KafkaStoreOptions Reader Reading StoredRecord TopicSettings' },
+  '@cluster/store-kafka/inversify': { values: 'kafkaStoreModule', types: '' },
   '@cluster/store-nats': { values: 'NatsStore', types: 'NatsStoreOptions' },
   '@cluster/store-nats/inversify': { values: 'natsStoreModule', types: '' },
   '@cluster/store-redis': { values: 'RedisStore', types: 'RedisStoreOptions' },

@@ -1,0 +1,152 @@
+import { ClusterError } from '@cluster/core';
+import type { LogRecord, SessionLog } from '@cluster/core/driver';
+import { Appender } from './appender.js';
+import type { KafkaPort, Reading, StoredRecord, TopicSettings } from './port.js';
+
+const FIRST_WITHIN_MS = 10_000;
+const READ_AGAIN_MS = { first: 25, most: 400 } as const;
+
+export interface KafkaLogOptions extends TopicSettings {
+  /** Made anew for each start. */
+  readonly open: () => KafkaPort;
+  readonly maxBytes: number;
+}
+
+interface Follower { next: number; readonly take: (record: LogRecord) => void }
+
+interface Partition {
+  /** Everything before it was handed over. */
+  next: number;
+  /** The same, whoever begins to read it again. */
+  seen: number;
+  readonly followers: Set<Follower>;
+  readonly appender: Appender;
+}
+
+/** A session log in one compacted topic: one reader for all that follow, and one batch on its way per partition. */
+export class KafkaLog implements SessionLog {
+  // What a broker has acknowledged is in the memory of every replica in sync, and need not be on a disk.
+  readonly capabilities = { rollback: false, gone: 'unknown', durability: 'crash' } as const;
+  readonly partitions: number;
+  readonly maxBytes: number;
+  #port: KafkaPort | undefined;
+  #read: Partition[] = [];
+  #reading: Reading | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(private readonly options: KafkaLogOptions) {
+    this.partitions = options.partitions;
+    this.maxBytes = options.maxBytes;
+  }
+
+  async start(): Promise<void> {
+    if (this.#port !== undefined) throw new ClusterError('CLUSTER_BAD_OPTION', 'this store has been started');
+    const port = this.options.open();
+    this.#port = port;
+    try {
+      const { maxBatchBytes } = await port.open(this.options);
+      this.#read = Array.from({ length: this.partitions }, (_, number) => this.#partition(port, number, maxBatchBytes));
+      await this.#connectFirst(port);
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+  }
+
+  async stop(): Promise<void> {
+    const port = this.#port;
+    this.#port = undefined;
+    clearTimeout(this.#timer);
+    for (const { appender } of this.#read.splice(0)) appender.stop(notRunning());
+    const reading = this.#reading;
+    this.#reading = undefined;
+    await reading?.stop();
+    await port?.close();
+  }
+
+  append(partition: number, key: string, value: string | undefined): Promise<void> {
+    return this.#read[partition]?.appender.append(key, value) ?? Promise.reject(notRunning());
+  }
+
+  follow(number: number, take: (record: LogRecord) => void): () => void {
+    const partition = this.#read[number];
+    if (partition === undefined) throw notRunning();
+    const follower: Follower = { next: 0, take };
+    partition.followers.add(follower);
+    if (partition.next > 0) {
+      partition.next = 0;
+      this.#reading?.seek(number, 0);
+    }
+    return () => { partition.followers.delete(follower); };
+  }
+
+  #partition(port: KafkaPort, number: number, maxBatchBytes: number): Partition {
+    const partition: Partition = {
+      next: 0, seen: 0, followers: new Set(),
+      appender: new Appender(port, number, maxBatchBytes, () => partition.seen, (offset, seen) => { if (offset < seen) this.#wentBack(offset, seen); }),
+    };
+    return partition;
+  }
+
+  /** A broker that was just started has nobody yet who looks after groups. */
+  async #connectFirst(port: KafkaPort): Promise<void> {
+    const endMs = performance.now() + FIRST_WITHIN_MS;
+    for (;;) {
+      try {
+        await this.#connect(port);
+        return;
+      } catch (error) {
+        if (ClusterError.is(error)) throw error;
+        if (performance.now() > endMs) throw new ClusterError('CLUSTER_UNAVAILABLE', `Kafka: the topic '${this.options.topic}' cannot be read: ${String(error)}`, { cause: error });
+        await new Promise((resolve) => { setTimeout(resolve, READ_AGAIN_MS.most); });
+      }
+    }
+  }
+
+  async #connect(port: KafkaPort): Promise<void> {
+    const reading = await port.read({
+      next: (number) => this.#read[number]?.next ?? 0,
+      take: (number, records) => { this.#take(number, records); },
+      ended: () => {
+        if (this.#reading !== reading) return;
+        this.#reading = undefined;
+        void reading.stop();
+        this.#connectAgain(port, 0);
+      },
+    });
+    if (this.#port === port) this.#reading = reading;
+    else await reading.stop();
+  }
+
+  #connectAgain(port: KafkaPort, failures: number): void {
+    if (this.#port !== port) return;
+    this.#timer = setTimeout(() => {
+      this.#connect(port).catch(() => { this.#connectAgain(port, failures + 1); });
+    }, Math.min(READ_AGAIN_MS.first * 2 ** failures, READ_AGAIN_MS.most));
+  }
+
+  #take(number: number, records: Iterable<StoredRecord>): void {
+    const partition = this.#read[number];
+    if (partition === undefined) return;
+    for (const { offset, key, value, timeMs } of records) {
+      // A reader that comes back may begin before the place that it was given.
+      if (offset < partition.next) continue;
+      partition.next = offset + 1;
+      partition.seen = Math.max(partition.seen, partition.next);
+      for (const follower of partition.followers) {
+        if (offset < follower.next) continue;
+        follower.next = offset + 1;
+        follower.take({ key, position: offset, timeMs, value });
+      }
+    }
+  }
+
+  /** Brokers lost what they had acknowledged, so what is known here is not what others will read. */
+  #wentBack(offset: number, seen: number): void {
+    const error = new ClusterError('CLUSTER_UNAVAILABLE', `Kafka: the topic '${this.options.topic}' has lost records that it had acknowledged: `
+      + `expected the next one at ${seen} or later, found ${offset}. This instance has what is lost in memory; start it again`);
+    for (const { appender } of this.#read) appender.stop(error);
+  }
+}
+
+const notRunning = () => new ClusterError('CLUSTER_STOPPED', 'the Kafka store is not running');

@@ -1,0 +1,20 @@
+import { ClusterError } from '@cluster/core';
+import { ClusterStoreBase, resolveOptions } from '@cluster/core/driver';
+import { KafkaLog } from './kafka-log.js';
+import { KafkajsPort } from './kafkajs-port.js';
+import { kafkaStoreOptions, type KafkaConnect, type KafkaStoreOptions } from './options.js';
+
+/**
+ * Keeps sessions in one compacted topic of Kafka, and all of them in the memory of every instance.
+ * @throws ClusterError CLUSTER_BAD_OPTION naming each option that is not as expected; brokers and topic are checked by `start`
+ */
+export class KafkaStore extends ClusterStoreBase {
+  constructor(options: KafkaStoreOptions) {
+    const { instanceId, connect, client, ...settings } = resolveOptions('KafkaStore', kafkaStoreOptions, options);
+    if ((client === undefined) === (connect === undefined)) {
+      throw new ClusterError('CLUSTER_BAD_OPTION', `KafkaStore: expected either connect or client, found ${client === undefined ? 'neither' : 'both'}`);
+    }
+    // One of them is there, as was just seen.
+    super(new KafkaLog({ ...settings, open: client ?? (() => new KafkajsPort(connect as KafkaConnect)) }), { instanceId });
+  }
+}

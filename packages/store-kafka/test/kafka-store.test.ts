@@ -1,0 +1,247 @@
+import 'reflect-metadata';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { Container } from 'inversify';
+import kafkajs, { type Admin } from 'kafkajs';
+import { ClusterStore, DistributedManager, Manager } from '@cluster/core';
+import type { LogRecord } from '@cluster/core/driver';
+import { managerModule } from '@cluster/core/inversify';
+import { KafkaServer } from '../../../scripts/services/kafka.js';
+import { until } from '../../../scripts/services/server-process.js';
+import { KafkaStore, type KafkaPort, type KafkaStoreOptions } from '../src/index.js';
+import { kafkaStoreModule } from '../src/inversify.js';
+import { KafkaLog } from '../src/kafka-log.js';
+import { KafkajsPort } from '../src/kafkajs-port.js';
+
+let server: KafkaServer;
+let admin: Admin;
+beforeAll(async () => {
+  server = await KafkaServer.start();
+  admin = new kafkajs.Kafka({ brokers: [server.url], logLevel: kafkajs.logLevel.NOTHING }).admin();
+  await admin.connect();
+});
+afterAll(async () => {
+  await admin.disconnect();
+  await server.stop();
+});
+
+/** What a caller without types could pass. */
+const made = (options: object): KafkaStore => new KafkaStore(options as KafkaStoreOptions);
+const here = () => ({ connect: { brokers: [server.url] }, replicas: 1 });
+
+const open: KafkaLog[] = [];
+afterEach(async () => { await Promise.all(open.splice(0).map((log) => log.stop())); });
+interface Settings { readonly topic: string; readonly partitions?: number; readonly replicas?: number; readonly at?: KafkaServer; readonly port?: () => KafkaPort }
+function logIn({ topic, partitions = 1, replicas = 1, at = server, port = () => new KafkajsPort({ brokers: [at.url] }) }: Settings): KafkaLog {
+  const log = new KafkaLog({ open: port, topic, partitions, replicas, maxBytes: Infinity });
+  open.push(log);
+  return log;
+}
+const records = (log: KafkaLog, partition = 0): LogRecord[] => {
+  const found: LogRecord[] = [];
+  log.follow(partition, (record) => { found.push(record); });
+  return found;
+};
+const read = (found: readonly LogRecord[], count: number) => until(`${count} records are read`, async () => found.length >= count, 20_000);
+
+describe('the options', () => {
+  it('are refused all at once, each with what was expected and found', () => {
+    expect(() => made({ connect: { brokers: ['a:1'], retry: { retries: 3 } }, client: 1, topic: 'a/b', partitions: 0, replicas: 1.5, maxBytes: -1, instanceId: 'no spaces', url: 1 }))
+      .toThrow(expect.objectContaining({
+        code: 'CLUSTER_BAD_OPTION',
+        message: "KafkaStore: connect: expected the options of kafkajs' Kafka, of which brokers, clientId, ssl, sasl, connectionTimeout, authenticationTimeout, "
+          + 'reauthenticationThreshold, requestTimeout, socketFactory (no retry, idempotent, transactionalId or acks: with others than the store\'s own, acknowledged '
+          + 'changes can be lost), found an object; '
+          + 'client: expected a function that makes a client of Kafka as the store needs it, found 1; '
+          + "topic: expected 1 to 64 of the characters A-Z a-z 0-9 . _ -, found 'a/b'; "
+          + 'partitions: expected a whole number from 1 up, found 0; replicas: expected a whole number from 1 up, found 1.5; '
+          + 'maxBytes: expected a whole number from 1 up, found -1; '
+          + "instanceId: expected 1 to 64 of the characters A-Z a-z 0-9 _ -, found 'no spaces'; "
+          + 'url: no such option; known are connect, client, topic, partitions, replicas, maxBytes, instanceId',
+      }));
+  });
+
+  it.each([{ idempotent: true }, { transactionalId: 'x' }, { acks: 1 }, { retry: {} }])('refuse %j', (bad) => {
+    expect(() => made({ connect: { brokers: ['a:1'], ...bad } })).toThrow(/^KafkaStore: connect: expected .* acknowledged changes can be lost/);
+  });
+
+  it('are either how to connect or a client', () => {
+    expect(() => made({})).toThrow('KafkaStore: expected either connect or client, found neither');
+    expect(() => made({ ...here(), client: () => new KafkajsPort(here().connect) })).toThrow('KafkaStore: expected either connect or client, found both');
+  });
+});
+
+describe('a broker that is not there', () => {
+  it('is named by start', async () => {
+    const manager = new DistributedManager(new KafkaStore({ connect: { brokers: ['127.0.0.1:1'] } }));
+    await expect(manager.start()).rejects.toMatchObject({ code: 'CLUSTER_UNAVAILABLE', message: expect.stringMatching(/^Kafka: the topic 'cluster' cannot be used: .*ECONNREFUSED/) });
+    await manager.stop();
+  });
+});
+
+describe('a topic', () => {
+  it('is made with what it needs', async () => {
+    await logIn({ topic: 'made', partitions: 2 }).start();
+    const { topics } = await admin.fetchTopicMetadata({ topics: ['made'] });
+    expect(topics[0]?.partitions.length).toBe(2);
+    const { resources } = await admin.describeConfigs({ includeSynonyms: false, resources: [{ type: kafkajs.ConfigResourceTypes.TOPIC, name: 'made' }] });
+    const config = Object.fromEntries(resources[0]!.configEntries.map(({ configName, configValue }) => [configName, configValue]));
+    expect(config).toMatchObject({
+      'cleanup.policy': 'compact', 'message.timestamp.type': 'LogAppendTime', 'min.insync.replicas': '1', 'unclean.leader.election.enable': 'false', 'delete.retention.ms': '86400000',
+    });
+  });
+
+  it('that differs is refused, and each difference named', async () => {
+    await admin.createTopics({ waitForLeaders: true, topics: [{ topic: 'other', numPartitions: 3, configEntries: [{ name: 'delete.retention.ms', value: '1000' }] }] });
+    await expect(logIn({ topic: 'other' }).start()).rejects.toMatchObject({
+      code: 'CLUSTER_UNAVAILABLE',
+      message: "Kafka: the topic 'other' is not as it must be: partitions: expected 1, found 3; cleanup.policy: expected compact, found delete; "
+        + 'message.timestamp.type: expected LogAppendTime, found CreateTime; delete.retention.ms: expected 600000 or more, found 1000. '
+        + 'Name another topic, give the options it was made with, or change its configuration',
+    });
+  });
+
+  it('with more replicas than there are brokers is not made, and the option is named', async () => {
+    await expect(logIn({ topic: 'three', replicas: 3 }).start()).rejects.toMatchObject({
+      code: 'CLUSTER_UNAVAILABLE', message: expect.stringMatching(/^Kafka: there is no topic 'three', and it cannot be made: .*replicas: expected at most as many as there are brokers, found 3$/),
+    });
+  });
+});
+
+describe('a record', () => {
+  it('that is too large is refused before it is sent', async () => {
+    const log = logIn({ topic: 'large' });
+    await log.start();
+    await expect(log.append(0, 'shop.s.a#1', 'x'.repeat(1_048_588))).rejects.toMatchObject({
+      code: 'CLUSTER_TOO_LARGE', message: expect.stringMatching(/^Kafka: a record of \d+ bytes; the topic takes \d+\. Raise the topic's max\.message\.bytes, or lower maxRecordBytes$/),
+    });
+    await log.append(0, 'shop.s.a#2', 'x'.repeat(1_048_000));
+  });
+
+  it('that the broker refuses is said to have changed nothing', async () => {
+    const log = logIn({ topic: 'refused' });
+    await log.start();
+    await admin.alterConfigs({ validateOnly: false, resources: [{ type: kafkajs.ConfigResourceTypes.TOPIC, name: 'refused', configEntries: [
+      { name: 'cleanup.policy', value: 'compact' }, { name: 'message.timestamp.type', value: 'LogAppendTime' }, { name: 'max.message.bytes', value: '10' }] }] });
+    await expect(log.append(0, 'shop.s.a#1', 'value')).rejects.toMatchObject({
+      code: 'CLUSTER_UNAVAILABLE', message: "Kafka refused (topic 'refused'): it is larger than the topic's max.message.bytes; nothing was changed",
+    });
+  });
+
+  it('that is sent again stands under another key', async () => {
+    const sent: string[][] = [];
+    const port = () => {
+      const real = new KafkajsPort({ brokers: [server.url] });
+      const send = real.send.bind(real);
+      return Object.assign(real, { send: async (partition: number, batch: Parameters<KafkaPort['send']>[1]) => {
+        sent.push(batch.map(({ key }) => key));
+        const offset = await send(partition, batch);
+        if (sent.length === 1) throw new Error('the answer is lost');
+        return offset;
+      } });
+    };
+    const log = logIn({ topic: 'again', port });
+    await log.start();
+    const found = records(log);
+    await Promise.all([log.append(0, 'shop.s.a#1', 'x'), log.append(0, 'shop.s.b#1', 'y')]);
+    await read(found, 4);
+    expect(found.map(({ key }) => key)).toEqual(['shop.s.a#1', 'shop.s.b#1', 'shop.s.a#1~2', 'shop.s.b#1~2']);
+    expect(sent.length).toBe(2);
+  });
+});
+
+describe('records of many callers', () => {
+  it('go in batches of at most 50, one after the other, and in their order', async () => {
+    const sizes: number[] = [];
+    let [inFlight, most] = [0, 0];
+    const port = () => {
+      const real = new KafkajsPort({ brokers: [server.url] });
+      const send = real.send.bind(real);
+      return Object.assign(real, { send: async (partition: number, batch: Parameters<KafkaPort['send']>[1]) => {
+        sizes.push(batch.length);
+        most = Math.max(most, inFlight += 1);
+        const offset = await send(partition, batch);
+        inFlight -= 1;
+        return offset;
+      } });
+    };
+    const log = logIn({ topic: 'many', port });
+    await log.start();
+    const found = records(log);
+    await Promise.all(Array.from({ length: 120 }, (_, n) => log.append(0, `shop.s.a#${n}`, String(n))));
+    await read(found, 120);
+    expect({ sizes, most }).toEqual({ sizes: [50, 50, 20], most: 1 });
+    expect(found.map(({ value }) => Number(value))).toEqual(Array.from({ length: 120 }, (_, n) => n));
+  });
+});
+
+describe('a reader', () => {
+  it('goes on where it was, once each, when it is thrown out of its group and when the broker was away', async () => {
+    const own = await KafkaServer.start();
+    const log = logIn({ topic: 'read', at: own });
+    await log.start();
+    const found = records(log);
+    await log.append(0, 'shop.s.a#1', 'before');
+    await read(found, 1);
+    const client = new kafkajs.Kafka({ brokers: [own.url], logLevel: kafkajs.logLevel.NOTHING });
+    const others = client.admin();
+    await others.connect();
+    const { groups } = await others.listGroups();
+    const group = groups.find(({ groupId }) => groupId.startsWith('read.'))!.groupId;
+    // Another member of it takes the partition away.
+    const intruder = client.consumer({ groupId: group, maxWaitTimeInMs: 100 });
+    await intruder.connect();
+    await intruder.subscribe({ topic: 'read' });
+    await intruder.run({ eachMessage: async () => undefined });
+    await intruder.disconnect();
+    await others.disconnect();
+    await log.append(0, 'shop.s.a#2', 'after');
+    await read(found, 2);
+    await own.kill();
+    const unanswered = log.append(0, 'shop.s.a#3', 'meanwhile').catch(() => undefined);
+    await own.restart();
+    await unanswered;
+    await until('it takes records again', () => log.append(0, 'shop.s.a#4', 'later').then(() => true, () => false));
+    await until('it reads them', async () => found.some(({ value }) => value === 'later'));
+    expect(found.slice(0, 2).map(({ key }) => key)).toEqual(['shop.s.a#1', 'shop.s.a#2']);
+    expect(found.map(({ position }) => position)).toEqual(found.map((_, at) => at));
+    await log.stop();
+    await own.stop();
+  });
+});
+
+describe('a topic that has lost what it had acknowledged', () => {
+  it('is used no more by an instance that had read it', async () => {
+    const port = () => {
+      const real = new KafkajsPort({ brokers: [server.url] });
+      const send = real.send.bind(real);
+      let isBack = false;
+      return Object.assign(real, { send: async (partition: number, batch: Parameters<KafkaPort['send']>[1]) => {
+        const offset = await send(partition, batch);
+        if (batch.some(({ value }) => value === 'lost')) isBack = true;
+        return isBack ? 0 : offset;
+      } });
+    };
+    const log = logIn({ topic: 'back', port });
+    await log.start();
+    const found = records(log);
+    await log.append(0, 'shop.s.a#1', 'x');
+    await read(found, 1);
+    await log.append(0, 'shop.s.a#2', 'lost');
+    await expect(log.append(0, 'shop.s.a#3', 'y')).rejects.toMatchObject({
+      code: 'CLUSTER_UNAVAILABLE',
+      message: "Kafka: the topic 'back' has lost records that it had acknowledged: expected the next one at 1 or later, found 0. This instance has what is lost in memory; start it again",
+    });
+  });
+});
+
+describe('the module', () => {
+  it('binds a store that deactivation stops', async () => {
+    const container = new Container();
+    container.load(kafkaStoreModule(here()), managerModule({ context: 'bound' }));
+    const manager = container.get<Manager>(Manager);
+    await manager.start();
+    expect(container.get<ClusterStore>(ClusterStore)).toBeInstanceOf(KafkaStore);
+    await container.unbindAllAsync();
+    await expect(manager.findSession('x'.repeat(32))).rejects.toMatchObject({ code: expect.stringMatching(/^CLUSTER_/) });
+  });
+});
