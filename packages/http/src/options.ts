@@ -48,6 +48,11 @@ interface OwnOptions {
    * has no session, every other method is exclusive. `shared`: requests on one instance use one live object at once, as servlets do.
    */
   readonly access?: Access | ((req: IncomingMessage) => Access);
+  /**
+   * Whether the application may ask the manager, inside a request, for the session that the request has: it gets the request's own
+   * handle then. Default true. `false`: it waits for itself until `lockTimeoutMs`, and requests that write cost less CPU up to Node.js 22.
+   */
+  readonly reentrant?: boolean;
   /** When a session cannot be looked up: `error` (default) answers 503; `anonymous` goes on with an empty session that is not stored. */
   readonly onStoreError?: 'error' | 'anonymous';
 }
@@ -106,6 +111,8 @@ export const sessionOptions = {
   ...cookieOptions,
   access: option<Access | ((req: IncomingMessage) => Access)>('auto', "'auto', 'exclusive', 'snapshot', 'shared' or a function of the request",
     (value) => typeof value === 'function' || isAccess(value), 'Whether a request has its session to itself.'),
+  reentrant: bool(true,
+    'Whether the application may ask the manager, inside a request, for the session that the request has. false: it waits for itself, and requests that write cost less CPU up to Node.js 22.'),
   onStoreError: oneOf(['error', 'anonymous'], 'When a session cannot be looked up: answer 503, or go on with an empty one that is not stored.'),
   transport: option<TransportOptions | undefined>(undefined, 'an object of three functions { read(req), write(res, id), clear(res) }',
     hasMethods('read', 'write', 'clear'), 'How the id travels, in place of a cookie.'),
@@ -127,6 +134,7 @@ export interface Settings {
   readonly secrets: readonly string[];
   readonly cookie: CookieOptions & { readonly path: string; readonly secure: boolean | 'auto'; readonly sameSite: 'lax' | 'strict' | 'none' };
   readonly access: Access | ((req: IncomingMessage) => Access);
+  readonly reentrant: boolean;
   readonly onStoreError: 'error' | 'anonymous';
   readonly transport: TransportOptions | undefined;
   readonly trusts: Trusts;
@@ -226,7 +234,7 @@ export function resolveSessionOptions(given: SessionOptions): Settings {
       sameSite: options['cookie.sameSite'], partitioned: options['cookie.partitioned'],
       ...(domain !== undefined && { domain }), ...(priority !== undefined && { priority }), ...(maxAge !== undefined && { maxAge }),
     },
-    access: options.access, onStoreError: options.onStoreError,
+    access: options.access, reentrant: options.reentrant, onStoreError: options.onStoreError,
     transport: options.transport, trusts: trustsOf(options.trustProxy),
   };
 }

@@ -113,12 +113,12 @@ function opened(req: IncomingMessage, begin: () => Turn | undefined, refuse: (er
  */
 export function session(options: SessionOptions): SessionMiddleware {
   const settings = resolveSessionOptions(options);
-  const { manager, owned, clock, access, onStoreError, cookie } = settings;
+  const { manager, owned, clock, access, reentrant, onStoreError, cookie } = settings;
   const transport = settings.transport === undefined ? new SessionCookie(settings) : new OwnTransport(settings.transport);
   const redirects = settings.transport === undefined ? new Redirects(settings) : undefined;
   // Once per manager, however many layers it has.
   manager.off('waiting', warnWaiting).on('waiting', warnWaiting);
-  const site: Site = { manager, clock, access, onStoreError, transport, redirects, cookie };
+  const site: Site = { manager, clock, access, reentrant, onStoreError, transport, redirects, cookie };
   const stop = async () => { if (owned) await manager.stop(); };
 
   function middleware(request: Request, res: Response, next: (error?: unknown) => void): void {

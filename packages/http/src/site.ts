@@ -13,5 +13,6 @@ export interface Site {
   readonly redirects: Redirects | undefined;
   readonly cookie: Settings['cookie'];
   readonly access: Settings['access'];
+  readonly reentrant: boolean;
   readonly onStoreError: Settings['onStoreError'];
 }

@@ -76,14 +76,14 @@ export class Turn implements Commit, Actions {
       else if (this.#lost(error)) this.#enter(next); else next(error);
     };
     const redirect = access !== 'snapshot' && site.redirects !== undefined && site.redirects.open(req, this.res);
-    site.manager.findSession(id, access === 'snapshot' ? { access, label: labelOf(req), reentrant: true } : this.#queued(access, redirect)).then(found, lost);
+    site.manager.findSession(id, access === 'snapshot' ? { access, label: labelOf(req), reentrant: site.reentrant } : this.#queued(access, redirect)).then(found, lost);
   }
 
   /** A client that leaves gives its place in the queue up, and the lock; a snapshot has neither. */
   #queued(access: 'exclusive' | 'shared', redirect: FindOptions['redirect'] = false): FindOptions {
     this.#finding = spareController();
     this.#watch();
-    return { access, label: labelOf(this.req), signal: this.#finding.signal, redirect, reentrant: true };
+    return { access, label: labelOf(this.req), signal: this.#finding.signal, redirect, reentrant: this.site.reentrant };
   }
 
   #enter(next: () => void): void {
@@ -135,7 +135,7 @@ export class Turn implements Commit, Actions {
 
   #use(): void {
     this.#used = true;
-    const handle = this.#handle ?? this.#take(this.site.manager.createSession({ label: labelOf(this.req), reentrant: true }));
+    const handle = this.#handle ?? this.#take(this.site.manager.createSession({ label: labelOf(this.req), reentrant: this.site.reentrant }));
     // Too late for a cookie, and for a change: the handle is ended, so that a change throws.
     if (this.#flushed) this.#giveUp(handle);
   }
@@ -274,7 +274,7 @@ export class Turn implements Commit, Actions {
         const locked = this.#released ? await this.#foundAgain(old.id) : old;
         dropOthers(this.#take(await this.#orGiveUp(locked, manager.changeSessionId(locked))), keep);
       } else {
-        carryOver(old, this.#take(manager.createSession({ label: labelOf(this.req), reentrant: true })), keep);
+        carryOver(old, this.#take(manager.createSession({ label: labelOf(this.req), reentrant: this.site.reentrant })), keep);
         manager.releaseSession(old).catch(ignored);
       }
       this.#failure = undefined;

@@ -1,4 +1,5 @@
-import { afterEach, describe, expect, it } from '@jest/globals';
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { hosts, instance, stopAll } from './support/cluster.js';
 import { closeAll, raw, serve, Visitor } from './support/servers.js';
 
@@ -28,6 +29,24 @@ describe.each(names)('under %s', (name) => {
     expect((await visitor.post(url)).body).toBe('{"count":3}');
     expect((await visitor.get(url)).body).toBe('{"count":3}');
     expect(manager.health()).toMatchObject({ running: 0, waiting: 0 });
+  });
+
+  it.each([[true, 'OK'], [false, 'CLUSTER_LOCKED']])('reentrant: %s notes no context unless it is true; an update inside: %s', async (reentrant, outcome) => {
+    const noted = jest.spyOn(AsyncLocalStorage.prototype, 'enterWith');
+    const sessions = instance({ lockTimeoutMs: 50, reentrant });
+    const { url } = await serve(hosts[name]?.(sessions, async (req, res) => {
+      const isSecond = req.session.count !== undefined;
+      req.session.count = (req.session.count ?? 0) + 1;
+      // Before the update, whose own work may note one.
+      const contexts = noted.mock.calls.length > 0;
+      const told = isSecond ? await sessions.manager.update(req.session.id, () => 'OK').catch(({ code }: { code: string }) => code) : 'first';
+      res.end(`${told} ${contexts}`);
+    }) ?? (() => undefined));
+    const visitor = new Visitor();
+    await visitor.post(url);
+    expect((await visitor.post(url)).body).toBe(`${outcome} ${reentrant}`);
+    expect(sessions.manager.health()).toMatchObject({ running: 0, waiting: 0 });
+    noted.mockRestore();
   });
 
   it('nor does one that got the session by save() or regenerate(): a GET, and the first request of a visitor', async () => {
