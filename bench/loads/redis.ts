@@ -21,11 +21,14 @@ const PLACES = [
 
 /** Each application with the same one without sessions. */
 const KINDS = {
-  'node: cluster': 'node', 'express: cluster': 'express', 'express: express-session': 'express',
+  'node: cluster': 'node', 'node: cluster, not reentrant': 'node', 'express: cluster': 'express', 'express: cluster, not reentrant': 'express',
+  'express: express-session': 'express',
   'fastify: @fastify/session': 'fastify', 'koa: koa-session': 'koa',
 } as const satisfies Partial<Record<Kind, Kind>>;
 const BARE = new Set<Kind>(Object.values(KINDS));
 const WITH_SESSIONS = Object.keys(KINDS) as (keyof typeof KINDS)[];
+/** What the option changes shows in one process. */
+const inTwo = (kind: Kind) => !kind.endsWith('not reentrant');
 
 type Place = typeof PLACES[number];
 type Size = typeof SIZES[number];
@@ -38,7 +41,7 @@ class Sheet {
 
   constructor(readonly size: Size) {
     for (const place of PLACES) {
-      const kinds = place.processes === 1 ? [...BARE, ...WITH_SESSIONS] : WITH_SESSIONS;
+      const kinds = place.processes === 1 ? [...BARE, ...WITH_SESSIONS] : WITH_SESSIONS.filter(inTwo);
       const uses: Use[] = ['read', 'write', 'mixed', ...(size.bytes > 10_000 && place.processes === 1 ? ['items' as const] : [])];
       for (const kind of kinds) {
         for (const use of uses) {
@@ -119,11 +122,12 @@ function promises(sheets: readonly Sheet[], report: Report): void {
     sheet.median('perSecond', place, 'express: cluster', use) / sheet.median('perSecond', place, 'express: express-session', use);
   const uses = ['read', 'write'] as const;
   report.table(['', 'found', 'promised'], [
-    ...uses.map((use) => [`node:http, held, ${use}: CPU µs over bare`, over('node: cluster', use).toFixed(1), report.bound(over('node: cluster', use), use === 'read' ? 15 : 30, 0)]),
-    ...uses.map((use) => {
-      const share = over('express: cluster', use) / over('express: express-session', use);
-      return [`Express 5, held, ${use}: CPU over bare as a share of express-session's`, share.toFixed(3), report.bound(share, 1 / 6, 3)];
-    }),
+    ...uses.flatMap((use) => (['node: cluster', 'node: cluster, not reentrant'] as const).map((kind) =>
+      [`${kind}, held, ${use}: CPU µs over bare`, over(kind, use).toFixed(1), report.bound(over(kind, use), use === 'read' ? 15 : 30, 0)])),
+    ...uses.flatMap((use) => (['express: cluster', 'express: cluster, not reentrant'] as const).map((kind) => {
+      const share = over(kind, use) / over('express: express-session', use);
+      return [`${kind}, held, ${use}: CPU over bare as a share of express-session's`, share.toFixed(3), report.bound(share, 1 / 6, 3)];
+    })),
     ...uses.map((use) => [`64 KB on Express 5, ${use}: requests/s as a multiple of express-session's`, ratio(large, one, use).toFixed(1), report.atLeast(ratio(large, one, use), 30)]),
     ...uses.map((use) => [`Express 5, two processes, random, ${use}: requests/s as a multiple of express-session's`, ratio(small, random, use).toFixed(2), report.atLeast(ratio(small, random, use), use === 'read' ? 1 : 0.9)]),
   ]);
@@ -135,7 +139,7 @@ function plots(sheets: readonly Sheet[], report: Report): void {
   mkdirSync(folder, { recursive: true });
   const groups = sheets.flatMap(({ size }) => (['read', 'write'] as const).map((use) => ({ size, use })));
   const chart = (file: string, title: string, unit: string, value: (sheet: Sheet, kind: keyof typeof KINDS, use: Use) => number) => {
-    const bars = WITH_SESSIONS.map((kind) => ({ name: kind, values: sheets.flatMap((sheet) => (['read', 'write'] as const).map((use) => value(sheet, kind, use))) }));
+    const bars = WITH_SESSIONS.filter((kind) => file !== 'redis-random.svg' || inTwo(kind)).map((kind) => ({ name: kind, values: sheets.flatMap((sheet) => (['read', 'write'] as const).map((use) => value(sheet, kind, use))) }));
     report.line(`![${title}](benchmarks/${file})`);
     report.line();
     writeFileSync(join(folder, file), barChart(title, unit, groups.map(({ size, use }) => `${size.name}, ${use}`), bars));

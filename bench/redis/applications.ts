@@ -17,15 +17,15 @@ function answerTo(method: string, path: string | undefined, session: Counted, by
 
 const NO_SESSION: Counted = Object.freeze({});
 
-async function cluster({ url, prefix }: Setting): Promise<SessionMiddleware> {
+async function cluster({ url, prefix }: Setting, reentrant: boolean): Promise<SessionMiddleware> {
   const [{ session }, { RedisStore }] = await Promise.all([import('@cluster/http'), import('@cluster/store-redis')]);
-  const sessions = session({ store: new RedisStore({ url, prefix }) });
+  const sessions = session({ store: new RedisStore({ url, prefix }), reentrant });
   await sessions.start();
   return sessions;
 }
 
-async function clusterOnNode(setting: Setting): Promise<RequestListener> {
-  const sessions = await cluster(setting);
+async function clusterOnNode(setting: Setting, reentrant = true): Promise<RequestListener> {
+  const sessions = await cluster(setting, reentrant);
   const answer = async (req: IncomingMessage, res: ServerResponse) => {
     const session = await sessions.open(req, res);
     if (session !== undefined) res.end(answerTo(req.method ?? '', req.url, session, setting.bytes));
@@ -100,9 +100,11 @@ async function onKoa({ url, prefix, bytes }: Setting, withSessions: boolean): Pr
 
 const kinds = {
   node: ({ bytes }) => Promise.resolve<RequestListener>((req, res) => { res.end(answerTo('', req.url, NO_SESSION, bytes)); }),
-  'node: cluster': clusterOnNode,
+  'node: cluster': (setting) => clusterOnNode(setting),
+  'node: cluster, not reentrant': (setting) => clusterOnNode(setting, false),
   express: ({ bytes }) => onExpress(bytes),
-  'express: cluster': async (setting) => onExpress(setting.bytes, await cluster(setting)),
+  'express: cluster': async (setting) => onExpress(setting.bytes, await cluster(setting, true)),
+  'express: cluster, not reentrant': async (setting) => onExpress(setting.bytes, await cluster(setting, false)),
   'express: express-session': expressSession,
   fastify: (setting) => onFastify(setting, false),
   'fastify: @fastify/session': (setting) => onFastify(setting, true),
