@@ -39,7 +39,8 @@ describe.each(names)('under %s', (name) => {
       req.session.count = (req.session.count ?? 0) + 1;
       // Before the update, whose own work may note one.
       const contexts = noted.mock.calls.length > 0;
-      const told = isSecond ? await sessions.manager.update(req.session.id, () => 'OK').catch(({ code }: { code: string }) => code) : 'first';
+      // What is not a ClusterError shows as undefined.
+      const told = isSecond ? await sessions.manager.update(req.session.id, () => 'OK').catch((error: unknown) => (error as { code: string }).code) : 'first';
       res.end(`${told} ${contexts}`);
     }) ?? (() => undefined));
     const visitor = new Visitor();
