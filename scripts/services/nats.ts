@@ -13,6 +13,8 @@ export interface NatsSettings {
   readonly release?: NatsRelease;
   /** Every change is on the disk before it is acknowledged (`sync_interval: always`); since 2.10. */
   readonly syncAlways?: boolean;
+  /** Lines of its configuration besides; users need a `no_auth_user`, by which it is asked whether it is ready. */
+  readonly lines?: string;
 }
 
 /** Else a node tells the others where it listens, and they go there directly. */
@@ -31,8 +33,12 @@ export function natsReleases(): readonly NatsRelease[] {
 /** One NATS server with JetStream on its disk. */
 export class NatsServer extends ServerProcess {
   #routes: readonly string[] = [];
+  #lines: string;
 
-  private constructor(place: Place, private readonly settings: NatsSettings) { super(place); }
+  private constructor(place: Place, private readonly settings: NatsSettings) {
+    super(place);
+    this.#lines = settings.lines ?? '';
+  }
 
   static start(settings: NatsSettings = {}): Promise<NatsServer> {
     return launch('nats', async (place) => {
@@ -62,11 +68,18 @@ export class NatsServer extends ServerProcess {
     await this.#configure();
   }
 
+  /** Gives it these lines of configuration from its next start on. */
+  async configure(lines: string): Promise<void> {
+    this.#lines = lines;
+    await this.#configure();
+  }
+
   async #configure(): Promise<void> {
     const routes = this.#routes.join(', ');
     await writeFile(join(this.folder, 'nats.conf'), `
 listen: ${this.host}:${this.port}
 server_name: ${this.name}
+${this.#lines}
 jetstream {
   store_dir: ${JSON.stringify(join(this.folder, 'jetstream'))}
   max_mem: 256M

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DiscardPolicy, RetentionPolicy, StorageType, type StreamConfig } from 'nats';
+import { DiscardPolicy, headers, RetentionPolicy, StorageType, type StreamConfig } from 'nats';
 import { ClusterError } from '@cluster/core';
-import { messageOf, refusalOf, type Link } from './link.js';
+import { isPassing, messageOf, reasonOf, Refusal } from './failures.js';
+import type { Link } from './link.js';
 
 /** What the bucket is made with, and must have. */
 export interface BucketSettings {
@@ -12,8 +13,9 @@ export interface BucketSettings {
 
 const READY_WITHIN_MS = 10_000;
 const AGAIN_MS = 100;
-const asking = { checkAPI: false, timeout: 2_000 } as const;
+const asking = { withinMs: 2_000 } as const;
 const NO_STREAM = 10059;
+export const EXPECTED = 'Nats-Expected-Last-Subject-Sequence';
 /** Older ones, when they replicate, accept several puts that expect the same revision (nats-server issues 4320 and 5644). */
 const REPLICATES_SINCE = [2, 11] as const;
 
@@ -50,7 +52,7 @@ async function inTime<T>({ bucket }: BucketSettings, work: () => Promise<T>): Pr
     try {
       return await work();
     } catch (error) {
-      if (performance.now() > endMs) throw new ClusterError('CLUSTER_UNAVAILABLE', `NATS: the bucket '${bucket}' cannot be used: ${messageOf(error)}`, { cause: error });
+      if (performance.now() > endMs || !isPassing(error)) throw new ClusterError('CLUSTER_UNAVAILABLE', `NATS: the bucket '${bucket}' cannot be used: ${messageOf(error)}`, { cause: error });
       await sleep(AGAIN_MS, undefined, { ref: false });
     }
   }
@@ -58,21 +60,24 @@ async function inTime<T>({ bucket }: BucketSettings, work: () => Promise<T>): Pr
 
 async function findOrMake(link: Link, settings: BucketSettings): Promise<StreamConfig> {
   const name = streamOf(settings.bucket);
-  const { streams } = await link.connection.jetstreamManager(asking);
   // Where a server knows no `allow_msg_ttl` its answer has none.
   const making = { name, ...wanted(settings), allow_rollup_hdrs: true, allow_msg_ttl: true };
-  const { config } = await link.call(() => streams.info(name)).catch((error: unknown) => {
-    if (refusalOf(error) !== NO_STREAM) throw error;
-    return link.call(() => streams.add(making));
+  const { config } = await link.ask<{ readonly config: StreamConfig }>(`$JS.API.STREAM.INFO.${name}`, '', asking).catch((error: unknown) => {
+    if (reasonOf(error) === 'nobody' && !link.connection.info?.jetstream) throw isOff(link.connection.getServer());
+    if (reasonOf(error) !== NO_STREAM) throw error;
+    return link.ask<{ readonly config: StreamConfig }>(`$JS.API.STREAM.CREATE.${name}`, JSON.stringify(making), asking);
   });
   return config;
 }
 
 /** Puts what the leader must refuse. Its answer shows that puts from here reach it; in a new cluster they do so a while after it is elected. */
 async function isLed(link: Link, { bucket }: BucketSettings): Promise<void> {
-  const put = link.call(() => link.connection.jetstream(asking).publish(`$KV.${bucket}.probe`, '', { expect: { lastSubjectSequence: Number.MAX_SAFE_INTEGER } }));
-  await put.catch((error: unknown) => { if (refusalOf(error) === undefined) throw error; });
+  const head = headers();
+  head.set(EXPECTED, String(Number.MAX_SAFE_INTEGER));
+  await link.ask(`$KV.${bucket}.probe`, '', { ...asking, headers: head }).catch((error: unknown) => { if (typeof reasonOf(error) !== 'number') throw error; });
 }
+
+const isOff = (server: string) => new Refusal('off', `expected a server with JetStream, found ${server} without; add 'jetstream {}' to its configuration`);
 
 function checkVersion(found: string): void {
   const [major = 0, minor = 0] = found.split('.').map(Number);

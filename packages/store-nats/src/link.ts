@@ -1,9 +1,9 @@
 import type { Socket } from 'node:net';
 import {
-  connect, createInbox, ErrorCode, Events, NatsError,
-  type ApiError, type ConnectionOptions, type Msg, type NatsConnection, type PublishOptions, type Subscription,
+  connect, createInbox, Events, type ConnectionOptions, type Msg, type MsgHdrs, type NatsConnection, type QueuedIterator, type Status, type Subscription,
 } from 'nats';
 import { ClusterError } from '@cluster/core';
+import { contentOf, denied, IN_PROGRESS, isConflict, isLeaderless, messageOf, Refusal, Unanswered, unsent } from './failures.js';
 
 /** Where to connect to, or the application's own connection, which is used and never closed. */
 export type Source = { readonly client: NatsConnection } | { readonly connect: ConnectionOptions };
@@ -22,78 +22,118 @@ interface Inside {
   readonly options?: { readonly inboxPrefix?: string };
 }
 
-interface Waiting {
+/** What is asked and has no answer yet. */
+interface Asked {
+  readonly subject: string;
+  readonly content: string;
+  readonly headers: MsgHdrs | undefined;
+  /** Not where that nobody is there is an answer. */
+  readonly isRepeated: boolean;
   readonly resolve: (answer: unknown) => void;
-  readonly reject: (error: Error) => void;
+  readonly reject: (error: unknown) => void;
   readonly round: number;
+  /** How many were sent that somebody may have got. */
+  copies: number;
+  /** Why the last one was not taken. */
+  refusal: unknown;
 }
 
-/** Over one or two of them every caller has given up. */
-const ROUND_MS = 30_000;
+const ROUND_MS = 500;
+/** Choosing a leader takes 4 to 9 s. Longer, and what nobody waits for any more would be sent again and again. */
+const MAX_ROUNDS = 30;
+/** How long another server of the cluster is looked for before calls fail. */
+const MOVE_MS = 1_000;
 
 /**
- * A connection whose calls fail as soon as it breaks. The client alone would keep back what is asked meanwhile, send it later,
+ * A connection whose calls fail as soon as it is lost. The client alone would keep back what is asked meanwhile, send it later,
  * and leave what is unanswered to its time-out.
  */
 export class Link {
-  readonly #waiting = new Map<string, Waiting>();
+  readonly #asked = new Map<string, Asked>();
   readonly #subscriptions: Subscription[] = [];
   readonly #inbox: string;
+  readonly #status: QueuedIterator<Status>;
   readonly #rounds = setInterval(() => { this.#nextRound(); }, ROUND_MS).unref();
   #round = 0;
   #tokens = 0;
-  #unsent: (() => void)[] = [];
+  #unsent: string[] = [];
   #transport: { readonly socket?: Socket } | undefined;
   #isUp: boolean;
+  /** It is down, and no other server is looked for any more. */
+  #isLost: boolean;
+  #moving: NodeJS.Timeout | undefined;
   #isClosed = false;
+  #denied: Error | undefined;
+  #lastError: string | undefined;
 
-  /** @param changed called with false when the connection is lost; with true when it stands again, perhaps to another server */
-  private constructor(readonly connection: NatsConnection, private readonly isOwn: boolean, private readonly changed: (up: boolean) => void) {
+  /**
+   * @param isRepeated whether what is asked while nobody leads is asked again, and of another server if this one goes
+   * @param changed called with false when the connection breaks; with true when it stands again, perhaps to another server
+   */
+  private constructor(
+    readonly connection: NatsConnection, private readonly isOwn: boolean, private readonly isRepeated: boolean, private readonly changed: (up: boolean) => void,
+  ) {
     this.#isUp = !connection.isClosed();
+    this.#isLost = !this.#isUp;
     this.#inbox = `${createInbox((connection as unknown as Inside).options?.inboxPrefix)}.`;
-    this.subscribe(`${this.#inbox}*`, (message) => { this.#settle(message.subject.slice(this.#inbox.length), () => contentOf(message)); });
+    this.subscribe(`${this.#inbox}*`, (message) => { this.#answered(message); });
+    // It is one, and declared as what can only be iterated.
+    this.#status = connection.status() as QueuedIterator<Status>;
     void this.#watch();
   }
 
-  static async open(source: Source, changed: (up: boolean) => void): Promise<Link> {
-    if ('client' in source) return new Link(source.client, false, changed);
+  static async open(source: Source, isRepeated: boolean, changed: (up: boolean) => void): Promise<Link> {
+    if ('client' in source) return new Link(source.client, false, isRepeated, changed);
     try {
-      return new Link(await connect({ ...settings, ...source.connect }), true, changed);
+      return new Link(await connect({ ...settings, ...source.connect }), true, isRepeated, changed);
     } catch (error) {
       throw new ClusterError('CLUSTER_UNAVAILABLE', `NATS cannot be connected to: ${messageOf(error)}`, { cause: error });
     }
   }
 
-  /** Rejects with a ClusterError if what the client is asked to do certainly changed nothing, else the outcome is unknown. */
-  call<T>(work: () => Promise<T>): Promise<T> {
-    return this.#wait((token) => { work().then((answer) => { this.#settle(token, () => answer); }, (error: unknown) => { this.#fail(token, error); }); });
-  }
-
   /**
-   * The same for a request that is answered in JSON, as JetStream does. The client's own requests make an error, a timer and several
-   * promises each, and each is a write to the socket; these leave together, once per turn of the event loop.
+   * What is answered in JSON, as by JetStream. The client's own requests make an error, a timer and several promises each, and each
+   * is a write to the socket; these leave together, once per turn of the event loop.
+   * @param withinMs then it is asked once, and fails by Unanswered after that time
+   * @throws Refusal, CLUSTER_TOO_LARGE; or Unanswered: it may have been done
    */
-  ask<T>(subject: string, content: string, options: Pick<PublishOptions, 'headers'> = {}): Promise<T> {
-    return this.#wait((token) => {
-      if (this.#unsent.length === 0) setImmediate(() => { for (const send of this.#unsent.splice(0)) send(); });
-      this.#unsent.push(() => {
-        try {
-          if (this.#waiting.has(token)) this.connection.publish(subject, content, { ...options, reply: this.#inbox + token });
-        } catch (error) {
-          this.#fail(token, error);
-        }
-      });
+  ask<T>(subject: string, content = '', { headers, withinMs }: { readonly headers?: MsgHdrs; readonly withinMs?: number } = {}): Promise<T> {
+    if (this.#isLost) return Promise.reject(new Refusal('lost', `there is no connection to NATS${this.#why}`));
+    return new Promise((resolve, reject) => {
+      const token = String(this.#tokens += 1);
+      const isRepeated = this.isRepeated && withinMs === undefined;
+      // What answers to it is of the type that its caller names.
+      const asked = { subject, content, headers, isRepeated, resolve: resolve as Asked['resolve'], reject, round: this.#round, copies: 0, refusal: undefined };
+      this.#asked.set(token, asked);
+      this.#send(token);
+      if (withinMs !== undefined) setTimeout(() => { this.#fail(token, new Unanswered(`NATS: no answer came within ${withinMs} ms`)); }, withinMs).unref();
     });
   }
 
   /** Until the link is closed, also over reconnections. */
   subscribe(subject: string, receive: (message: Msg) => void): void {
-    this.#subscriptions.push(this.connection.subscribe(subject, { callback: (error, message) => { if (error === null) receive(message); } }));
+    this.#subscriptions.push(this.connection.subscribe(subject, {
+      callback: (error, message) => {
+        if (error === null) receive(message);
+        else this.#denied ??= denied(error.message);
+      },
+    }));
+  }
+
+  /**
+   * Resolves to how long the server takes to answer, when it has taken all subscriptions.
+   * @throws Refusal naming the subject that this user may not subscribe to
+   */
+  async settled(): Promise<number> {
+    const tookMs = await this.connection.rtt();
+    if (this.#denied !== undefined) throw this.#denied;
+    return tookMs;
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
     clearInterval(this.#rounds);
+    this.#status.stop();
     this.#lose();
     for (const subscription of this.#subscriptions) subscription.unsubscribe();
     if (!this.isOwn) return;
@@ -102,46 +142,96 @@ export class Link {
     this.#transport?.socket?.destroy();
   }
 
-  #wait<T>(start: (token: string) => void): Promise<T> {
-    if (!this.#isUp) return Promise.reject(new ClusterError('CLUSTER_UNAVAILABLE', 'there is no connection to NATS; nothing was changed'));
-    return new Promise((resolve, reject) => {
-      const token = String(this.#tokens += 1);
-      // What answers to it is of the type that its caller names.
-      this.#waiting.set(token, { resolve: resolve as Waiting['resolve'], reject, round: this.#round });
-      start(token);
-    });
+  #send(token: string): void {
+    if (this.#unsent.length === 0) setImmediate(() => { for (const each of this.#unsent.splice(0)) this.#sendNow(each); });
+    this.#unsent.push(token);
   }
 
-  #settle(token: string, answer: () => unknown): void {
-    const waiting = this.#waiting.get(token);
-    this.#waiting.delete(token);
+  #sendNow(token: string): void {
+    const asked = this.#asked.get(token);
+    if (asked === undefined || !this.#isUp) return;
     try {
-      waiting?.resolve(answer());
+      const { subject, content, headers } = asked;
+      this.connection.publish(subject, content, headers === undefined ? { reply: this.#inbox + token } : { headers, reply: this.#inbox + token });
+      asked.copies += 1;
     } catch (error) {
-      waiting?.reject(failureOf(error));
+      this.#fail(token, unsent(error));
     }
+  }
+
+  #answered(message: Msg): void {
+    const token = message.subject.slice(this.#inbox.length);
+    const asked = this.#asked.get(token);
+    if (asked === undefined) return;
+    try {
+      asked.resolve(contentOf(message));
+    } catch (error) {
+      if (asked.isRepeated && isLeaderless(error)) {
+        asked.copies -= 1;
+        asked.refusal = error;
+        return;
+      }
+      if (isConflict(error)) {
+        error.copies = asked.copies;
+        // Perhaps another copy of it.
+        if (asked.copies > 1 && error.reason === IN_PROGRESS) return;
+      }
+      asked.reject(error);
+    }
+    this.#asked.delete(token);
   }
 
   #fail(token: string, error: unknown): void {
-    // Only to be caught by it.
-    this.#settle(token, () => { throw error; });
+    this.#asked.get(token)?.reject(error);
+    this.#asked.delete(token);
   }
 
+  /** What nobody answered is asked again; in the end it fails. */
   #nextRound(): void {
-    for (const [token, { round }] of this.#waiting) if (round < this.#round) this.#fail(token, new Error('no answer came'));
     this.#round += 1;
+    for (const [token, { round, isRepeated, copies, refusal }] of this.#asked) {
+      if (this.#round - round > MAX_ROUNDS) this.#fail(token, copies === 0 && refusal !== undefined ? refusal : new Unanswered('NATS: no answer came'));
+      else if (isRepeated && this.#round - round > 1) this.#send(token);
+    }
   }
 
   async #watch(): Promise<void> {
-    for await (const { type } of this.connection.status()) {
-      if (this.#isClosed) return;
+    for await (const { type, data, permissionContext: right } of this.#status) {
       if (this.isOwn) this.#tidy();
-      if (type === Events.Disconnect) this.#lose();
-      if (type === Events.Reconnect) this.#isUp = true;
-      if (type === Events.Disconnect || type === Events.Reconnect) this.changed(this.#isUp);
+      if (right !== undefined) this.#deny(right.operation, right.subject);
+      // A code of the client's, without anything that was sent.
+      else if (type === Events.Error) this.#lastError = typeof data === 'string' ? data : 'an error';
+      if (type === Events.Disconnect) this.#down();
+      if (type === Events.Reconnect) this.#up();
     }
+    if (this.#isClosed) return;
     this.#lose();
     this.changed(false);
+  }
+
+  #deny(operation: string, subject: string): void {
+    const error = denied(`${operation} to "${subject}"`);
+    if (operation !== 'publish') return;
+    // An answer to oneself.
+    if (subject.startsWith(this.#inbox)) this.#fail(subject.slice(this.#inbox.length), error);
+    else for (const [token, asked] of this.#asked) if (asked.subject === subject) this.#fail(token, error);
+  }
+
+  #down(): void {
+    this.#isUp = false;
+    if (this.isRepeated) this.#moving ??= setTimeout(() => { this.#lose(); }, MOVE_MS).unref();
+    else this.#lose();
+    this.changed(false);
+  }
+
+  #up(): void {
+    clearTimeout(this.#moving);
+    this.#moving = undefined;
+    this.#isUp = true;
+    this.#isLost = false;
+    this.#lastError = undefined;
+    for (const [token, { isRepeated }] of this.#asked) if (isRepeated) this.#send(token);
+    this.changed(true);
   }
 
   /** The client leaves the socket of an attempt to connect open when that times out, and it would keep the process alive. */
@@ -153,50 +243,13 @@ export class Link {
     this.#transport = transport;
   }
 
+  get #why(): string { return this.#lastError === undefined ? '' : ` (it said ${this.#lastError})`; }
+
   #lose(): void {
+    clearTimeout(this.#moving);
+    this.#moving = undefined;
     this.#isUp = false;
-    for (const token of this.#waiting.keys()) this.#fail(token, new Error('the connection was lost before an answer came'));
+    this.#isLost = true;
+    for (const token of this.#asked.keys()) this.#fail(token, new Unanswered('NATS: the connection was lost before an answer came'));
   }
-}
-
-export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
-
-const causeOf = (error: unknown): NatsError | undefined => (error instanceof ClusterError && error.cause instanceof NatsError ? error.cause : undefined);
-
-const NOBODY: string = ErrorCode.NoResponders;
-const TOO_LARGE: string = ErrorCode.MaxPayloadExceeded;
-
-/** Nobody listens to that subject. */
-export const isNobody = (error: unknown): boolean => causeOf(error)?.code === NOBODY;
-
-/** The number that JetStream has for why it refused; undefined if it did not. */
-export const refusalOf = (error: unknown): number | undefined => causeOf(error)?.api_error?.err_code;
-
-/** @throws NatsError if nobody is there, or JetStream refused */
-function contentOf(message: Msg): unknown {
-  if (message.data.length === 0 && message.headers?.code === Number(NOBODY)) throw NatsError.errorForCode(ErrorCode.NoResponders);
-  const content = message.json<{ readonly error?: ApiError }>();
-  if (content.error === undefined) return content;
-  const refusal = new NatsError(content.error.description, ErrorCode.Unknown);
-  refusal.api_error = content.error;
-  throw refusal;
-}
-
-/** The store of the leader failed in the middle of it. */
-const STORE_FAILED = 10077;
-
-function failureOf(error: unknown): Error {
-  if (!(error instanceof NatsError)) return new Error(`NATS: ${messageOf(error)}`, { cause: error });
-  const { code, message, api_error: refusal } = error;
-  // A bucket that is full is found out before anything is stored.
-  if (refusal?.err_code === STORE_FAILED && !refusal.description.startsWith('maximum')) return new Error(`NATS could not store it: ${refusal.description}`, { cause: error });
-  if (refusal !== undefined) return new ClusterError('CLUSTER_UNAVAILABLE', `NATS refused: ${refusal.description}; nothing was changed`, { cause: error });
-  if (code === NOBODY) {
-    return new ClusterError('CLUSTER_UNAVAILABLE', 'nobody answers for the sessions in NATS: their stream has no leader at the moment, or JetStream '
-      + 'is off; nothing was changed', { cause: error });
-  }
-  if (code === TOO_LARGE) {
-    return new ClusterError('CLUSTER_TOO_LARGE', "the record is larger than the server's max_payload; raise that, or lower maxRecordBytes", { cause: error });
-  }
-  return new Error(`NATS: ${message}`, { cause: error });
 }

@@ -1,19 +1,21 @@
-import { headers, type StreamAPI } from 'nats';
+import { headers } from 'nats';
 import { ClusterError } from '@cluster/core';
 import type { DriverContext, Entry, Found, Message, SessionMap } from '@cluster/core/driver';
-import { openBucket, streamOf, type BucketSettings } from './bucket.js';
-import { isNobody, Link, refusalOf, type Source } from './link.js';
+import { EXPECTED, openBucket, streamOf, type BucketSettings } from './bucket.js';
+import { isConflict, messageOf, reasonOf, Unanswered } from './failures.js';
+import { Link, type Source } from './link.js';
 
 export interface NatsMapOptions extends BucketSettings { readonly source: Source }
 
 interface Running {
   readonly context: DriverContext;
   readonly link: Link;
-  readonly streams: StreamAPI;
   /** How long an answer to a signal is waited for. */
   readonly signalMs: number;
   /** The server lets each key expire by itself. */
   expires: boolean;
+  /** Why the bucket cannot be used since the last reconnection; puts fail by it until it can. */
+  refused?: Error | undefined;
 }
 
 /** The last message of a key; `expiresMs` is finite only if an instance and no server lets it expire. */
@@ -22,19 +24,19 @@ interface Last { readonly value: string; readonly sequence: number; readonly exp
 /** Its content and its headers in base64. */
 interface Stored { readonly message: { readonly data?: string; readonly hdrs?: string; readonly seq: number } }
 
-/** Over this time every caller has given up. */
-const calling = { checkAPI: false, timeout: 30_000 } as const;
 /** That nobody is there is told within a round trip; one who is there and does not answer is waited for in vain. */
 const SIGNAL_MS = { least: 25, most: 150 } as const;
+const OWN_SIGNAL_MS = 2_000;
 /** Servers count in whole seconds, and cut off the rest. */
 const ttlOf = (lifetimeMs: number): string => `${Math.max(1, Math.ceil(lifetimeMs / 1_000))}s`;
-const EXPECTED = 'Nats-Expected-Last-Subject-Sequence';
 const EXPIRES = 'Cluster-Expires';
 const NO_MESSAGE = 10037;
-/** The second one: another put to that key is being replicated. */
-const CONFLICTS: readonly (number | undefined)[] = [10071, 10164];
 const EXPIRES_IN = new RegExp(`^${EXPIRES}: (\\d+)`, 'm');
 const MAX_SWEPT_LOOKS = 10_000;
+/** There is no such message any more. The last one may also mean that the disk failed; the next sweep tries again. */
+const GONE: readonly unknown[] = [NO_MESSAGE, 10043, 10057];
+
+interface Listed { readonly total?: number; readonly state: { readonly subjects?: object } }
 
 /**
  * A map over a key-value bucket of JetStream: a put is one publish, refused unless the key's last sequence is the expected one.
@@ -47,6 +49,7 @@ export class NatsMap implements SessionMap {
   #epoch = 0;
   /** Of the last put from here. */
   #lastSequence = 0;
+  #opening = false;
   #unswept: string[] = [];
 
   constructor(private readonly options: NatsMapOptions) {
@@ -57,23 +60,33 @@ export class NatsMap implements SessionMap {
 
   async start(context: DriverContext): Promise<void> {
     if (this.#running !== undefined) throw new ClusterError('CLUSTER_BAD_OPTION', 'this store has been started');
-    const link = await Link.open(this.options.source, (up) => { this.#changed(up); });
+    const link = await Link.open(this.options.source, this.options.replicas > 1, (up) => { this.#changed(up); });
     try {
+      // Before anything is asked, of which the answers could not come.
+      await link.settled();
       const expires = await openBucket(link, this.options);
       link.subscribe(this.#mailbox(context, context.instanceId), (message) => {
-        message.respond();
-        context.receive(textOf(message.data));
+        message.respond('{}');
+        if (message.data.length > 0) context.receive(textOf(message.data));
       });
       // Another leader, or another stream of that name: what it has may be older.
       link.subscribe(`$JS.EVENT.ADVISORY.STREAM.*.${this.#stream}`, () => { this.#epoch += 1; });
-      const signalMs = Math.min(SIGNAL_MS.most, SIGNAL_MS.least + 2 * await link.connection.rtt());
-      const { streams } = await link.connection.jetstreamManager(calling);
-      this.#running = { link, context, streams, signalMs, expires };
+      const signalMs = Math.min(SIGNAL_MS.most, SIGNAL_MS.least + 2 * await link.settled());
+      const running = { link, context, signalMs, expires };
+      await this.#tryRights(running);
+      this.#running = running;
       context.listening(true);
     } catch (error) {
       await link.close();
       throw error;
     }
+  }
+
+  /** Does what is done from the first session on, so that a missing right is known by now. */
+  async #tryRights(running: Running): Promise<void> {
+    await this.#last(this.#subject('probe.probe'), running);
+    if (!running.expires) await this.#delete(Number.MAX_SAFE_INTEGER, running);
+    await running.link.ask(this.#mailbox(running.context, running.context.instanceId), '', { withinMs: OWN_SIGNAL_MS });
   }
 
   async stop(): Promise<void> {
@@ -101,9 +114,8 @@ export class NatsMap implements SessionMap {
   }
 
   async signal(instanceId: string, message: Message): Promise<boolean> {
-    const { link, context, signalMs } = this.#started;
-    const heard = link.call(() => link.connection.request(this.#mailbox(context, instanceId), message, { timeout: signalMs }));
-    return heard.then(() => true, (error: unknown) => !isNobody(error));
+    const { link, context, signalMs: withinMs } = this.#started;
+    return link.ask(this.#mailbox(context, instanceId), message, { withinMs }).then(() => true, (error: unknown) => reasonOf(error) !== 'nobody');
   }
 
   generation(): string {
@@ -111,16 +123,15 @@ export class NatsMap implements SessionMap {
   }
 
   async sweep(limit: number): Promise<number> {
-    const { link, streams, expires } = this.#started;
-    if (expires) return 0;
+    const running = this.#started;
+    if (running.expires) return 0;
     if (this.#unswept.length === 0) this.#unswept = await this.#subjects();
     let swept = 0;
     for (const subject of this.#unswept.splice(0, MAX_SWEPT_LOOKS)) {
       const last = swept < limit ? await this.#last(subject) : undefined;
       if (last === undefined || last.expiresMs > Date.now()) continue;
       // By its sequence: what was put there meanwhile has another one.
-      await link.call(() => streams.deleteMessage(this.#stream, last.sequence, false));
-      swept += 1;
+      if (await this.#delete(last.sequence, running)) swept += 1;
     }
     return swept;
   }
@@ -133,40 +144,66 @@ export class NatsMap implements SessionMap {
   }
 
   async #subjects(): Promise<string[]> {
-    const { link, streams, context: { context } } = this.#started;
-    const { state } = await link.call(() => streams.info(this.#stream, { subjects_filter: `$KV.${this.options.bucket}.${context}.>` }));
-    return Object.keys(state.subjects ?? {});
+    const { link, context: { context } } = this.#started;
+    const found: string[] = [];
+    for (;;) {
+      const request = JSON.stringify({ subjects_filter: `$KV.${this.options.bucket}.${context}.>`, offset: found.length });
+      const { total = 0, state: { subjects = {} } } = await link.ask<Listed>(`$JS.API.STREAM.INFO.${this.#stream}`, request);
+      const page = Object.keys(subjects);
+      for (const subject of page) found.push(subject);
+      if (page.length === 0 || found.length >= total) return found;
+    }
   }
 
   async #put(subject: string, lastSubjectSequence: number, { value, lifetimeMs }: Entry): Promise<string | undefined> {
-    const { link, expires } = this.#started;
+    const running = this.#started;
+    if (running.refused !== undefined) {
+      this.#openAgain(running);
+      throw running.refused;
+    }
+    const { link, expires } = running;
     const expiresMs = expires ? Infinity : Math.ceil(Date.now() + lifetimeMs);
     const head = headers();
     head.set(EXPECTED, String(lastSubjectSequence));
     if (expires) head.set('Nats-TTL', ttlOf(lifetimeMs));
     else head.set(EXPIRES, String(expiresMs));
     try {
-      const { seq: sequence } = await link.ask<{ seq: number }>(subject, value, { headers: head });
+      const { seq: sequence } = await link.ask<{ readonly seq: number }>(subject, value, { headers: head });
       // An older state of the stream, or another stream, of which nobody told.
       if (sequence <= this.#lastSequence) this.#epoch += 1;
       this.#lastSequence = sequence;
       return revisionOf({ sequence, expiresMs });
     } catch (error) {
-      if (CONFLICTS.includes(refusalOf(error))) return undefined;
+      if (!isConflict(error)) throw error;
+      return error.copies === 1 ? undefined : this.#foundOut(subject, lastSubjectSequence, value);
+    }
+  }
+
+  /** What became of a put of which several copies were sent, and one was refused since another one had been taken, or a stranger's put. */
+  async #foundOut(subject: string, before: number, value: string): Promise<string> {
+    const last = await this.#last(subject);
+    if (last?.value === value && last.sequence > before) return revisionOf(last);
+    throw new Unanswered('NATS: it was asked more than once, and another change is there by now');
+  }
+
+  /** As the leader of the stream has it. */
+  async #last(subject: string, { link }: Running = this.#started): Promise<Last | undefined> {
+    try {
+      const request = JSON.stringify({ last_by_subj: subject });
+      const { message: { data, seq: sequence, hdrs } } = await link.ask<Stored>(`$JS.API.STREAM.MSG.GET.${this.#stream}`, request);
+      return { value: decoded(data), sequence, expiresMs: Number(EXPIRES_IN.exec(decoded(hdrs))?.[1] ?? Infinity) };
+    } catch (error) {
+      if (reasonOf(error) === NO_MESSAGE) return undefined;
       throw error;
     }
   }
 
-  /** As the leader of the stream has it. */
-  async #last(subject: string): Promise<Last | undefined> {
-    try {
-      const request = JSON.stringify({ last_by_subj: subject });
-      const { message: { data, seq: sequence, hdrs } } = await this.#started.link.ask<Stored>(`$JS.API.STREAM.MSG.GET.${this.#stream}`, request);
-      return { value: decoded(data), sequence, expiresMs: Number(EXPIRES_IN.exec(decoded(hdrs))?.[1] ?? Infinity) };
-    } catch (error) {
-      if (refusalOf(error) === NO_MESSAGE) return undefined;
-      throw error;
-    }
+  /** Resolves to false if there is no such message any more: another instance sweeps as well, and was there first. */
+  async #delete(sequence: number, { link }: Running): Promise<boolean> {
+    return link.ask(`$JS.API.STREAM.MSG.DELETE.${this.#stream}`, JSON.stringify({ seq: sequence })).then(() => true, (error: unknown) => {
+      if (!GONE.includes(reasonOf(error))) throw error;
+      return false;
+    });
   }
 
   #changed(up: boolean): void {
@@ -175,7 +212,16 @@ export class NatsMap implements SessionMap {
     this.#epoch += 1;
     running.context.listening(up);
     // A server that keeps its streams in memory comes back without them.
-    if (up) void openBucket(running.link, this.options).then((expires) => { running.expires = expires; }, () => undefined);
+    if (up) this.#openAgain(running);
+  }
+
+  #openAgain(running: Running): void {
+    if (this.#opening) return;
+    this.#opening = true;
+    void openBucket(running.link, this.options).then((expires) => {
+      running.expires = expires;
+      running.refused = undefined;
+    }, (error: unknown) => { running.refused = error instanceof Error ? error : new Error(messageOf(error)); }).finally(() => { this.#opening = false; });
   }
 
   /** The context is one token, the rest another: a key may have dots where a subject must not. */

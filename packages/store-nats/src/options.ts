@@ -26,7 +26,8 @@ export interface NatsConnect {
 /** The options of a NATS store. */
 export const natsStoreOptions = {
   client: {
-    default: undefined, expected: 'a connection of nats', accepts: hasMethods('request', 'subscribe', 'status', 'isClosed'),
+    default: undefined, expected: 'a connection of the package nats 2 (where yours is of @nats-io/*, give connect its options in place of client)',
+    accepts: hasMethods('request', 'subscribe', 'status', 'isClosed', 'jetstream', 'jetstreamManager'),
     meaning: "A connection of the application's own; it is used, and never closed. Either this or `connect`.",
   } satisfies OptionSpec<NatsClient | undefined> as OptionSpec<NatsClient | undefined>,
   connect: {

@@ -1,9 +1,14 @@
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { NatsCluster } from '../../../scripts/services/nats-cluster.js';
+import { until } from '../../../scripts/services/server-process.js';
+import { Unanswered } from '../src/failures.js';
 import { NatsMap } from '../src/nats-map.js';
 
 const BUCKETS = 8;
 const LONG_MS = 60_000;
+const ELECTION_MS = 15_000;
 
 let cluster: NatsCluster;
 beforeAll(async () => { cluster = await NatsCluster.start(); });
@@ -13,10 +18,11 @@ const open: NatsMap[] = [];
 afterEach(async () => { await Promise.all(open.splice(0).map((map) => map.stop())); });
 
 const context = { context: 'shop', instanceId: 'one', receive: () => undefined, listening: () => undefined };
+const entry = (value: string) => ({ value, lifetimeMs: LONG_MS });
 
-/** A map of its own, over one of the servers. */
-async function started(servers: string, bucket: string): Promise<NatsMap> {
-  const map = new NatsMap({ source: { connect: { servers, ignoreClusterUpdates: true } }, bucket, replicas: 3, storage: 'file' });
+/** A map of its own, over one or more of the servers. */
+async function started(servers: string | string[], bucket: string): Promise<NatsMap> {
+  const map = new NatsMap({ source: { connect: { servers, ignoreClusterUpdates: true, noRandomize: true } }, bucket, replicas: 3, storage: 'file' });
   open.push(map);
   await map.start(context);
   return map;
@@ -25,10 +31,87 @@ async function started(servers: string, bucket: string): Promise<NatsMap> {
 describe('a bucket that was just made in a cluster', () => {
   it('takes puts through each server as soon as start has resolved there', async () => {
     const putAtOnce = async (servers: string, bucket: string, at: number) =>
-      (await started(servers, bucket)).compareAndSet(`shop.s.${at}`, undefined, { value: 'x', lifetimeMs: LONG_MS });
+      (await started(servers, bucket)).compareAndSet(`shop.s.${at}`, undefined, entry('x'));
     for (let made = 0; made < BUCKETS; made += 1) {
       const puts = await Promise.allSettled(cluster.urls.map((url, at) => putAtOnce(url, `b${made}`, at)));
       expect(puts).toEqual(cluster.urls.map(() => ({ status: 'fulfilled', value: expect.any(String) })));
     }
   });
+});
+
+/** The way to the first server, on which answers can be lost. */
+async function way(): Promise<{ url: string; lose(): void; cut(): void; close(): void }> {
+  const { host, port } = cluster.nodes[0] ?? { host: '', port: 0 };
+  let isLost = false;
+  const sockets = new Set<Socket>();
+  const server = createServer((near) => {
+    const far = connect(port, host);
+    for (const [from, to] of [[near, far], [far, near]] as const) {
+      sockets.add(from);
+      from.on('error', () => undefined);
+      from.on('close', () => { to.destroy(); });
+      from.on('data', (bytes: Buffer) => { if (from === near || !isLost) to.write(bytes); });
+    }
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    // It listens on a port.
+    url: `nats://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    lose: () => { isLost = true; },
+    cut: () => {
+      isLost = false;
+      for (const socket of sockets) socket.destroy();
+    },
+    close: () => { server.close(); },
+  };
+}
+
+describe('a put whose answer is lost with the connection', () => {
+  let road: Awaited<ReturnType<typeof way>>;
+  let other: NatsMap;
+  beforeAll(async () => { road = await way(); });
+  afterAll(() => { road.close(); });
+  /** Puts through the road, the answer of which is lost, and resolves when it is done. */
+  const putInVain = async (key: string) => {
+    const map = await started(road.url, 'lost');
+    other = await started(cluster.urls[1] ?? '', 'lost');
+    const revision = await map.compareAndSet(key, undefined, entry('first'));
+    road.lose();
+    const outcome = map.compareAndSet(key, revision, entry('second')).catch((error: unknown) => error);
+    await until('it is there', async () => (await other.get(key))?.value === 'second');
+    // Not the promise itself, which would be waited for.
+    return { outcome };
+  };
+
+  it('is asked again, and found to be done', async () => {
+    const key = 'shop.s.done';
+    const { outcome } = await putInVain(key);
+    road.cut();
+    expect(await outcome).toBe((await other.get(key))?.revision);
+  });
+
+  it('is not known to be undone when somebody else has put there since', async () => {
+    const key = 'shop.s.strange';
+    const { outcome } = await putInVain(key);
+    const there = (await other.get(key))?.revision;
+    expect(await other.compareAndSet(key, there, entry('third'))).toBeDefined();
+    road.cut();
+    expect(await outcome).toBeInstanceOf(Unanswered);
+  });
+});
+
+describe('what is asked while the server dies that leads, and to which the instance is connected', () => {
+  it('is answered by another one after its election', async () => {
+    const [first] = cluster.nodes;
+    const map = await started([...cluster.urls], 'moved');
+    const revision = await map.compareAndSet('shop.s.a', undefined, entry('before'));
+    await first?.ask('$JS.API.STREAM.LEADER.STEPDOWN.KV_moved', { placement: { preferred: first.name } });
+    await until('the first one leads', async () => await cluster.leaderOf('KV_moved') === first);
+    await first?.kill();
+    const asked = [map.get('shop.s.a'), map.compareAndSet('shop.s.a', revision, entry('after'))] as const;
+    const [found, put] = await Promise.all(asked);
+    expect(['before', 'after']).toContain(found?.value);
+    expect(await map.get('shop.s.a')).toEqual({ value: 'after', revision: put });
+    await first?.restart();
+  }, 2 * ELECTION_MS);
 });

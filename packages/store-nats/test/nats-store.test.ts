@@ -6,6 +6,8 @@ import { connect, type NatsConnection } from 'nats';
 import { ClusterStore, DistributedManager, Manager, type Session } from '@cluster/core';
 import { managerModule } from '@cluster/core/inversify';
 import { natsReleases, NatsServer } from '../../../scripts/services/nats.js';
+import { until } from '../../../scripts/services/server-process.js';
+import { messageOf } from '../src/failures.js';
 import { NatsStore, type NatsStoreOptions } from '../src/index.js';
 import { natsStoreModule } from '../src/inversify.js';
 import { NatsMap } from '../src/nats-map.js';
@@ -34,7 +36,7 @@ describe('the options', () => {
     expect(() => made({ client: {}, connect: 'nats://user:secret@host', bucket: 'a.b', replicas: 2, storage: 'disk', instanceId: 'no spaces', url: 1 }))
       .toThrow(expect.objectContaining({
         code: 'CLUSTER_BAD_OPTION',
-        message: 'NatsStore: client: expected a connection of nats, found {}; '
+        message: 'NatsStore: client: expected a connection of the package nats 2 (where yours is of @nats-io/*, give connect its options in place of client), found {}; '
           + "connect: expected the options of nats' connect, found a string; "
           + "bucket: expected 1 to 64 of the characters A-Z a-z 0-9 _ -, found 'a.b'; "
           + 'replicas: expected 1, 3 or 5, found 2; '
@@ -64,6 +66,19 @@ describe('a client', () => {
   });
 });
 
+describe('a client that is left', () => {
+  it('keeps nothing that watches it', async () => {
+    // What the client keeps inside and does not declare.
+    const watching = () => (Reflect.get(client, 'listeners') as unknown[]).length;
+    const before = watching();
+    const map = new NatsMap({ source: { client }, bucket: 'left', replicas: 1, storage: 'file' });
+    await map.start(nobody);
+    await map.stop();
+    await new Promise(setImmediate);
+    expect(watching()).toBe(before);
+  });
+});
+
 describe('what is asked', () => {
   it('in one turn of the event loop leaves in one write', async () => {
     const map = mapIn('gathered');
@@ -83,6 +98,7 @@ describe('what is asked', () => {
     await client.flush();
     const map = new NatsMap({ source: { client: own }, bucket: 'gathered', replicas: 1, storage: 'file' });
     await map.start(nobody);
+    await client.flush();
     const before = answers.length;
     expect(await map.get('shop.s.none')).toBeUndefined();
     await client.flush();
@@ -120,6 +136,18 @@ describe('a server that is not there', () => {
     expect(map.generation()).not.toBe(generation);
     await map.stop();
     await own.stop();
+  });
+
+  it('says in each failure why it does not let the store in', async () => {
+    const users = (pass: string) => `authorization { users: [{ user: all, password: all }, { user: shop, password: ${pass} }] }\nno_auth_user: all`;
+    await using own = await NatsServer.start({ lines: users('old') });
+    const map = new NatsMap({ source: { connect: { servers: own.url, user: 'shop', pass: 'old' } }, bucket: 'cluster', replicas: 1, storage: 'file' });
+    await map.start(nobody);
+    await own.configure(users('new'));
+    await own.restart();
+    await until('it is told', async () => await map.get('shop.s.a').then(String, messageOf)
+      === 'there is no connection to NATS (it said AUTHORIZATION_VIOLATION); nothing was changed');
+    await map.stop();
   });
 });
 
@@ -183,6 +211,21 @@ describe('a bucket', () => {
     await expect(map.compareAndSet('shop.s.a', undefined, { value: 'x', lifetimeMs: LONG_MS })).rejects.toMatchObject({
       code: 'CLUSTER_UNAVAILABLE', message: 'NATS refused: maximum bytes exceeded; nothing was changed',
     });
+    await map.stop();
+  });
+
+  it('that is found unfit after a reconnection takes no puts until it is mended', async () => {
+    await using own = await NatsServer.start();
+    const map = mapIn('cluster', own);
+    await map.start(nobody);
+    const put = () => map.compareAndSet('shop.s.a', undefined, { value: 'x', lifetimeMs: LONG_MS }).then(() => 'done', messageOf);
+    const { config } = await own.ask('$JS.API.STREAM.INFO.KV_cluster') as { config: object };
+    await own.ask('$JS.API.STREAM.UPDATE.KV_cluster', { ...config, discard: 'old' });
+    await own.restart();
+    await until('it is found', async () => (await put()).startsWith('NATS: the bucket \'cluster\' is not as it must be: discard: expected "new", found "old"'));
+    await own.ask('$JS.API.STREAM.UPDATE.KV_cluster', config);
+    await until('it is taken again', async () => (await map.compareAndSet(`shop.s.${Math.random()}`, undefined, { value: 'x', lifetimeMs: LONG_MS })
+      .catch(() => undefined)) !== undefined);
     await map.stop();
   });
 
@@ -269,6 +312,18 @@ describe.each(natsReleases())('a lifetime (%s)', (release) => {
     await map.sweep(10);
     expect(await own.ask('$JS.API.STREAM.INFO.KV_cluster')).toMatchObject({ state: { messages: 0 } });
     await map.stop();
+  });
+});
+
+describe('entries that are over, where instances clear them away', () => {
+  it('are swept by two at once, each of them by one', async () => {
+    await using own = await NatsServer.start({ release: 'installed' });
+    const maps = [mapIn('cluster', own), mapIn('cluster', own)];
+    for (const map of maps) await map.start(nobody);
+    for (let made = 0; made < 30; made += 1) await maps[0]?.compareAndSet(`shop.s.${made}`, undefined, { value: 'x', lifetimeMs: 1 });
+    const swept = await Promise.all(maps.map((map) => map.sweep(100)));
+    expect(swept.reduce((sum, each) => sum + each, 0)).toBe(30);
+    await Promise.all(maps.map((map) => map.stop()));
   });
 });
 
