@@ -74,7 +74,7 @@ export class Cluster {
     const clock = { monotonicMs: nowMs, wallMs: nowMs, timer: () => () => undefined, randomHex: (bytes: number) => random.hex(bytes) };
     if (store === 'table') this.table = new ReferenceTable(nowMs, this.#capabilities, this.recorder.stored, mutation.rules);
     else if (store === 'map') this.map = new MapSpace(nowMs, plan.hasClock, this.recorder.stored);
-    else if (store === 'log') this.log = new LogSpace(nowMs, random, plan.partitions, plan.compaction, this.faults, this.recorder.stored);
+    else if (store === 'log') this.log = new LogSpace(nowMs, random, plan.partitions, plan, this.faults, this.recorder.stored);
     else this.#memory = new MemoryStore({ clock });
   }
 
@@ -91,7 +91,7 @@ export class Cluster {
     const { plan, random, world } = this;
     this.#births += 1;
     const rate = 1 + random.between(-plan.rateSpread, plan.rateSpread);
-    const skewMs = plan.hasClock ? random.between(-5_000, 5_000) : 0;
+    const skewMs = plan.hasClock || plan.retainedBytes !== undefined ? random.between(-5_000, 5_000) : 0;
     if (rate !== 1) this.faults.add('rate', 'clock');
     if (skewMs !== 0) this.faults.add('skew', 'clock');
     const process = new Process(`${instanceId}#${this.#births}`, instanceId, this.#births, world, random, rate, skewMs);

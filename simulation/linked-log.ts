@@ -24,6 +24,9 @@ export interface Around {
 export class LinkedLog implements SessionLog {
   readonly signal?: (instanceId: string, message: Message) => Promise<boolean>;
   readonly #ends = new Set<() => void>();
+  #lost = 0;
+  /** How far the latest time that was read is before the process' own clock. */
+  #aheadMs = 0;
 
   constructor(
     private readonly space: LogSpace, readonly capabilities: Omit<StoreCapabilities, 'delta'>, private readonly link: Link, private readonly around: Around,
@@ -33,6 +36,10 @@ export class LinkedLog implements SessionLog {
   }
 
   get partitions(): number { return this.space.partitions; }
+  get retainedBytes(): number | undefined { return this.space.retainedBytes; }
+  generation(): string { return String(this.#lost); }
+
+  async forget(partition: number, before: number): Promise<void> { this.space.forget(partition, before); }
 
   async start({ receive, listening }: DriverContext): Promise<void> {
     // Where the log carries the signals the network still tells which of two processes has the address.
@@ -50,14 +57,16 @@ export class LinkedLog implements SessionLog {
   append(partition: number, key: string, value: string | undefined): Promise<void> {
     let tries = 0;
     const name = this.link.isTraced ? `append ${shortKey(key)} ${value?.split('\n')[0] ?? 'nothing'}` : 'append';
+    const timeMs = this.process.clock.wallMs() + this.#aheadMs;
     return this.link.call('append', name, () => {
       tries += 1;
-      this.space.append(partition, tries === 1 ? key : `${key}~${tries}`, value);
+      this.space.append(partition, tries === 1 ? key : `${key}~${tries}`, value, timeMs);
     }, true);
   }
 
   follow(partition: number, take: (record: LogRecord) => void): () => void {
-    let at = 0;
+    let at = this.retainedBytes === undefined ? 0 : this.space.beginning(partition);
+    let hasBegun = false;
     let isDue = false;
     let isOver = false;
     const { world, random, weather, faults } = this.around;
@@ -74,9 +83,16 @@ export class LinkedLog implements SessionLog {
         at = next.position + 1;
       }
       const first = records[0]?.position ?? at;
-      if (first > from) faults.add('gap', 'reader');
+      if (first > from) {
+        faults.add('gap', 'reader');
+        if (hasBegun && this.retainedBytes !== undefined) this.#lost += 1;
+      }
+      hasBegun = true;
       this.process.receive(() => {
-        for (const record of records) if (!isOver) take(record);
+        for (const record of records) {
+          this.#aheadMs = Math.max(this.#aheadMs, record.timeMs - this.process.clock.wallMs());
+          if (!isOver) take(record);
+        }
         isDue = false;
         if (random.chance(weather.repeated)) {
           faults.add('redelivered', 'records');

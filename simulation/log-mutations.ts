@@ -110,7 +110,35 @@ const repeatedAsItIs = (inner: SessionLog): SessionLog => changed(inner, {
   },
 });
 
-const log: PlanChange = { store: 'log', workload: 'mixed', instances: 3, compaction: 0.1 };
+/** Whoever begins in the middle takes what is left for all that there was. */
+const nothingBefore = (inner: SessionLog): SessionLog => changed(inner, {
+  follow: (partition, take) => {
+    let first: number | undefined;
+    return inner.follow(partition, (record) => {
+      first ??= record.position;
+      take({ ...record, position: record.position - first });
+    });
+  },
+});
+
+/** A snapshot some of whose records did not get into the log is finished all the same. */
+function snapshotWithHoles(inner: SessionLog): SessionLog {
+  let missing = 0;
+  return changed(inner, {
+    append: async (partition, key, value) => {
+      const end = value?.indexOf('\n') ?? -1;
+      const head = value === undefined ? {} : JSON.parse(value.slice(0, end)) as { kind?: string; count?: number }; // written by core's table
+      if (head.kind === 'begin') missing = 0;
+      if (head.kind === 'kept' && key.includes('.s.') && (missing += 1) > 0) return;
+      const count = (head.count ?? 0) - missing;
+      await inner.append(partition, key, head.kind === 'end' ? `${JSON.stringify({ ...head, count })}\n` : value);
+    },
+  });
+}
+
+const log: PlanChange = { store: 'log', workload: 'mixed', instances: 3, compaction: 0.1, retainedBytes: undefined };
+const losing: PlanChange = { ...log, retainedBytes: 200_000, compaction: 0.4, face: 'manager', instances: 3, episodes: { crash: 60 }, episodeEveryMs: 1_000,
+  options: { affinity: 'release' } };
 const eager: PlanChange = { ...log, face: 'manager', sessions: 1, clients: 6, options: { affinity: 'release' }, mix: { post: 80, get: 20 } };
 
 export const logMutations: readonly NamedMutation[] = [
@@ -129,4 +157,6 @@ export const logMutations: readonly NamedMutation[] = [
     change: { ...eager, compaction: 0.4, instances: 6, episodes: { crash: 60 }, episodeEveryMs: 300 } },
   { name: 'log: gaps are not seen', mutation: { log: gapsUnseen }, requests: 300,
     change: { ...eager, compaction: 0.4, episodes: { pause: 60 }, episodeEveryMs: 300, weather: { slow: 0.2, wayMs: 15 } } },
+  { name: 'log: who begins in the middle needs no snapshot', mutation: { log: nothingBefore }, requests: 300, change: losing },
+  { name: 'log: a snapshot that has holes', mutation: { log: snapshotWithHoles }, requests: 300, change: losing },
 ];

@@ -21,6 +21,8 @@ export interface Plan {
   readonly hasSignals: boolean;
   /** How likely something is removed from a log at each append. */
   readonly compaction: number;
+  /** Given: a log from which nothing else is removed than its oldest part, and whose records are dated by who appends them. */
+  readonly retainedBytes: number | undefined;
   /** Of a log. With several a seed is not the same again: session ids are no part of it, and say which one it is. */
   readonly partitions: number;
   readonly instances: number;
@@ -68,6 +70,8 @@ const MIXES: Readonly<Record<Workload, Plan['mix']>> = {
 
 /** Each one of so many is about a log: the others stay what they were before there was one. */
 const LOG_SEEDS = 7;
+/** What is written within about the longest pause of a process takes less. */
+const RETAINED_BYTES = 1_000_000;
 
 const EPISODES: Plan['episodes'] = { pause: 25, suspend: 8, crash: 15, overlap: 5, outage: 12, partition: 12, drain: 4, restart: 6, storm: 12 };
 
@@ -100,13 +104,14 @@ export function planOf(seed: number, requests: number, change: PlanChange = {}):
   // Several round trips fit into it, as they must.
   const storeTimeoutMs = random.pick([200, 400]) * (wayMs > 10 ? 3 : 1);
   const weather = isCalm ? calm(wayMs, 50) : weatherOf(random, wayMs);
-  const hasClock = store !== 'map' || random.chance(0.7);
+  const retainedBytes = 'retainedBytes' in change ? change.retainedBytes : store === 'log' && seed % 3 === 0 ? RETAINED_BYTES : undefined;
+  const hasClock = retainedBytes === undefined && (store !== 'map' || random.chance(0.7));
   const hasSignals = store === 'log' ? seed % 2 === 0 : store !== 'map' || random.chance(0.8);
   const idleTimeoutMs = workload === 'expiry' ? random.pick([3_000, 6_000, 15_000]) : 1_800_000;
   const face = workload !== 'rollback' && random.chance(0.25) ? 'http' : 'manager';
   const ofLog = new Random(seed ^ 0x10c);
   const plan: Omit<Plan, 'isCalm'> = {
-    compaction: ofLog.pick([0, 0.02, 0.1, 0.4]), partitions: 1,
+    compaction: ofLog.pick([0, 0.02, 0.1, 0.4]), retainedBytes, partitions: 1,
     seed, store, workload, face, hasClock, hasSignals, instances, requests,
     gone: store === 'memory' ? 'dead' : hasSignals ? random.pick(['dead', 'disconnected', 'unknown']) : 'unknown',
     sessions: random.int(1, 3), clients: clientsOf(random, workload, instances),

@@ -1,4 +1,5 @@
 import type { Encoded, LogRecord } from '@cluster/core/driver';
+import type { Plan } from './plan.js';
 import type { Random } from './random.js';
 import type { Observer } from './reference-table.js';
 import type { FaultCounts } from './weather.js';
@@ -15,10 +16,13 @@ interface Content { readonly n: number; readonly era: number; readonly text: str
 /** What counts, by a second opinion: whoever reads all of the log as it grows sees this, and so must everybody else. */
 class Judge {
   readonly contents = new Map<string, Content>();
+  #latestMs = 0;
 
-  constructor(private readonly observe: Observer) {}
+  constructor(private readonly observe: Observer, private readonly datedByWriters: boolean) {}
 
-  see({ key: written, value, timeMs }: LogRecord): void {
+  see({ key: written, value, timeMs: ownMs }: LogRecord): void {
+    if (value?.includes('"kind":"kept"') !== true) this.#latestMs = Math.max(this.#latestMs, ownMs);
+    const timeMs = this.datedByWriters ? this.#latestMs : ownMs;
     const end = value?.indexOf('\n') ?? -1;
     if (value === undefined || end < 0) return;
     const { kind, n, byMs, forMs, era } = JSON.parse(value.slice(0, end)) as Head; // see above
@@ -46,13 +50,20 @@ export class LogSpace {
   readonly #judge: Judge;
   readonly followers = new Set<() => void>();
 
+  /** Before it the log need not be read. */
+  readonly #forgotten: number[];
+  readonly retainedBytes: number | undefined;
+  private compaction: number;
+
   constructor(
-    private readonly nowMs: () => number, private readonly random: Random, partitions: number, private compaction: number, private readonly faults: FaultCounts,
-    observe: Observer,
+    private readonly nowMs: () => number, private readonly random: Random, partitions: number, { compaction, retainedBytes }: Pick<Plan, 'compaction' | 'retainedBytes'>,
+    private readonly faults: FaultCounts, observe: Observer,
   ) {
+    [this.compaction, this.retainedBytes] = [compaction, retainedBytes];
     this.#partitions = Array.from({ length: partitions }, () => []);
     this.#nexts = this.#partitions.map(() => 0);
-    this.#judge = new Judge(observe);
+    this.#forgotten = this.#partitions.map(() => 0);
+    this.#judge = new Judge(observe, retainedBytes !== undefined);
   }
 
   /** From now on nothing is removed. */
@@ -60,16 +71,25 @@ export class LogSpace {
 
   get partitions(): number { return this.#partitions.length; }
 
-  append(partition: number, key: string, value: string | undefined): void {
+  /** @param timeMs where records are dated by who appends them */
+  append(partition: number, key: string, value: string | undefined, timeMs: number): void {
     const records = this.#partitions[partition];
     const position = this.#nexts[partition];
     if (records === undefined || position === undefined) throw new Error(`there is no partition ${partition}`);
     this.#nexts[partition] = position + 1;
-    const record = { key, value, position, timeMs: EPOCH_MS + this.nowMs() };
+    const record = { key, value, position, timeMs: this.retainedBytes === undefined ? EPOCH_MS + this.nowMs() : timeMs };
     records.push(record);
     this.#judge.see(record);
-    if (this.random.chance(this.compaction)) this.#compact(partition, this.random.pick([0.2, 0.5, 1]));
+    if (this.random.chance(this.compaction)) this.#remove(partition);
     for (const follow of [...this.followers]) follow();
+  }
+
+  /** Where somebody begins to read. */
+  beginning(partition: number): number { return this.random.chance(0.7) ? this.#forgotten[partition] ?? 0 : 0; }
+
+  forget(partition: number, before: number): void {
+    this.#forgotten[partition] = Math.max(this.#forgotten[partition] ?? 0, before);
+    this.faults.add('written', 'snapshots');
   }
 
   /** The first record from a position on. */
@@ -87,6 +107,23 @@ export class LogSpace {
   hasEnded(leaseKey: string): boolean {
     const content = this.#judge.contents.get(leaseKey);
     return content === undefined || content.text === 'ended' || content.untilMs <= EPOCH_MS + this.nowMs();
+  }
+
+  #remove(partition: number): void {
+    if (this.retainedBytes === undefined) this.#compact(partition, this.random.pick([0.2, 0.5, 1]));
+    else this.#loseOldest(partition, this.retainedBytes);
+  }
+
+  #loseOldest(partition: number, retainedBytes: number): void {
+    const records = this.#partitions[partition] ?? [];
+    let bytes = 0;
+    let first = records.length;
+    while (first > 0 && bytes < retainedBytes) {
+      first -= 1;
+      bytes += (records[first]?.key.length ?? 0) + (records[first]?.value?.length ?? 0);
+    }
+    if (first > 0) this.faults.add('lost', 'oldest part');
+    this.#partitions[partition] = records.slice(first);
   }
 
   /** Removes some of the records that have a later one under their key, whatever that says. */

@@ -48,11 +48,12 @@ describe('the engine under faults', () => {
 
   it(`keeps its promises over a log whose records come late, come twice, and are removed: seeds 1 to ${LOG_SEEDS}`, async () => {
     const { tally, violations } = await runSeeds(1, LOG_SEEDS, { store: 'log' });
-    for (const partitions of [1, 3]) violations.push(...(await runSeeds(1, 5, { store: 'log', compaction: 0.4, episodeEveryMs: 300, partitions }, tally)).violations);
+    for (const partitions of [1, 3]) violations.push(...(await runSeeds(1, 5, { store: 'log', compaction: 0.4, episodeEveryMs: 300, partitions, retainedBytes: undefined }, tally)).violations);
+    violations.push(...(await runSeeds(1, 6, { store: 'log', compaction: 0.4, retainedBytes: 400_000 }, tally)).violations);
     expect(violations).toEqual([]);
     expect(tally.summary.operations).toBeGreaterThan(12_000);
     expect(Object.keys(tally.summary.faults)).toEqual(expect.arrayContaining([
-      'late append', 'twice append', 'repeated append', 'lost append', 'replyLost append', 'slow reader', 'gap reader', 'redelivered records', 'removed records', 'removed removals',
+      'late append', 'twice append', 'repeated append', 'lost append', 'replyLost append', 'slow reader', 'gap reader', 'redelivered records', 'removed records', 'removed removals', 'lost oldest part', 'written snapshots',
       'crash process', 'pause process', 'overlap process',
     ]));
   }, 120_000);

@@ -20,12 +20,15 @@ export interface Offer {
   readonly stops: boolean;
   readonly sweeps: boolean;
   readonly lists: boolean;
+  /** It is a log that loses its oldest part. */
+  readonly forgets?: boolean;
 }
 
 /** What a log offers of itself; what the table over it does is {@link offerOf}. */
 export function offerOfLog(log: SessionLog): Offer {
   return {
     signals: log.signal !== undefined, gone: log.capabilities.gone, starts: log.start !== undefined, stops: log.stop !== undefined, sweeps: false, lists: false,
+    forgets: log.forget !== undefined,
   };
 }
 

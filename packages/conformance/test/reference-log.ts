@@ -1,14 +1,16 @@
-import type { Clock, LogRecord, SessionLog } from '@cluster/core/driver';
+import type { Clock, DriverContext, LogRecord, SessionLog } from '@cluster/core/driver';
 
 /** What the driver objects of one log share. */
 export interface LogSpace {
   readonly clock: Clock;
   readonly partitions: readonly { records: LogRecord[]; next: number }[];
   readonly followers: Set<() => void>;
+  /** By context and partition: where readers begin. */
+  readonly forgotten: Map<string, number>;
 }
 
 export const newLogSpace = (clock: Clock, partitions = 3): LogSpace => ({
-  clock, partitions: Array.from({ length: partitions }, () => ({ records: [], next: 0 })), followers: new Set(),
+  clock, partitions: Array.from({ length: partitions }, () => ({ records: [], next: 0 })), followers: new Set(), forgotten: new Map(),
 });
 
 /** Removes what a later record under the same key allows to remove. */
@@ -19,14 +21,20 @@ export function compact(space: LogSpace): void {
   }
 }
 
-/** A session log in memory, as the contract has it; without signals. */
-export function referenceLog(space: LogSpace, maxBytes?: number): SessionLog {
+/** A session log in memory, as the contract has it; without signals. `retainedBytes`: instead of compacting it loses what is told to be forgotten. */
+export function referenceLog(space: LogSpace, maxBytes?: number, retainedBytes?: number): SessionLog {
   const ends = new Set<() => void>();
   let isStopped = false;
+  let own = '';
   return {
     capabilities: { durability: 'process', gone: 'unknown', rollback: false },
     partitions: space.partitions.length,
     maxBytes,
+    retainedBytes,
+    ...(retainedBytes === undefined ? {} : {
+      start: async ({ context }: DriverContext) => { own = context; },
+      forget: async (partition: number, before: number) => { space.forgotten.set(`${own} ${partition}`, before); },
+    }),
     async stop() {
       isStopped = true;
       for (const end of ends) end();
@@ -39,7 +47,7 @@ export function referenceLog(space: LogSpace, maxBytes?: number): SessionLog {
       for (const follow of [...space.followers]) follow();
     },
     follow(partition, take) {
-      let at = 0;
+      let at = space.forgotten.get(`${own} ${partition}`) ?? 0;
       let isDue = false;
       const hand = () => {
         isDue = false;

@@ -33,6 +33,12 @@ describe('a plain session log in memory', () => {
   testDriver({ describe, it }, { open: () => referenceLog(space), clock });
 });
 
+describe('a session log in memory that loses its oldest part', () => {
+  const clock = Clock.manual();
+  const space = newLogSpace(clock);
+  testDriver({ describe, it }, { open: () => referenceLog(space, undefined, 10_000_000), clock });
+});
+
 describe('what a driver does not offer', () => {
   const clock = Clock.manual();
   const { capabilities, get, compareAndSet } = referenceMap(newMapSpace(clock));

@@ -10,6 +10,11 @@ export class ScriptedLog {
   acknowledges = true;
   /** What becomes of the next appends; default: they get there. */
   readonly fates: ((put: (key: string) => void, key: string) => Promise<void>)[] = [];
+  /** Given: the log keeps what it was not told to remove, and loses its oldest part. */
+  retainedBytes: number | undefined;
+  generation = 'first';
+  /** Where whoever follows begins, if that is still there. */
+  forgotten = 0;
   readonly #followers = new Map<string, Follower>();
   #next = 0;
 
@@ -35,9 +40,14 @@ export class ScriptedLog {
     this.records = this.records.filter(({ key, position, value }) => last.get(key) === position && value !== undefined);
   }
 
+  /** Its oldest part is lost. */
+  trim(before: number): void { this.records = this.records.filter(({ position }) => position >= before); }
+
   opened(name: string, maxBytes?: number): SessionLog {
     return {
       capabilities: { durability: 'process', gone: 'unknown', rollback: false }, partitions: 1, maxBytes,
+      retainedBytes: this.retainedBytes, generation: () => this.generation,
+      forget: async (_, before) => { this.forgotten = Math.max(this.forgotten, before); },
       append: async (_, key, value) => {
         const fate = this.fates.shift();
         if (fate !== undefined) return fate((as) => { this.put(as, value); }, key);
@@ -45,7 +55,7 @@ export class ScriptedLog {
         if (!this.acknowledges) await new Promise<void>((resolve) => { this.unacknowledged.push(resolve); });
       },
       follow: (_, take) => {
-        const follower = { at: 0, isHeld: this.#followers.get(name)?.isHeld ?? false, take };
+        const follower = { at: this.forgotten, isHeld: this.#followers.get(name)?.isHeld ?? false, take };
         this.#followers.set(name, follower);
         queueMicrotask(() => { this.#hand(follower); });
         return () => { if (this.#followers.get(name) === follower) this.#followers.delete(name); };

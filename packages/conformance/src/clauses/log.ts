@@ -41,7 +41,7 @@ export const logClauses: readonly LogClause[] = [
     },
   },
   {
-    title: 'positions begin with 0 and leave no number out where nothing was removed',
+    title: 'positions begin with 0 and leave no number out where nothing was removed; they only rise in a log that loses its oldest part',
     async run(bench) {
       const [log, all, mark] = [await bench.driver(), [] as LogRecord[], hex(4)];
       log.follow(0, (record) => { all.push(record); });
@@ -51,6 +51,8 @@ export const logClauses: readonly LogClause[] = [
       const positions = distinct(all).map(({ position }) => position);
       const first = positions.indexOf(own()[0]?.position ?? -1);
       bench.proof.ok(positions.every((position) => Number.isSafeInteger(position) && position >= 0), `whole numbers from 0 up: ${positions.join(' ')}`);
+      bench.proof.ok(positions.every((position, place) => position > (positions[place - 1] ?? -1)), `rising: ${positions.join(' ')}`);
+      if (log.retainedBytes !== undefined) return;
       // What was there before may have been compacted; what this clause appended was not.
       bench.proof.equal(positions.slice(first), positions.slice(first).map((_, place) => (positions[first] ?? 0) + place), 'the positions');
     },
@@ -116,6 +118,22 @@ export const logClauses: readonly LogClause[] = [
       const [before, after] = distinct(reader.records).map(({ timeMs }) => timeMs);
       assert.ok(before !== undefined && after !== undefined);
       bench.proof.ok(after - before >= 3 * bench.paceMs, `${after - before} ms between two appends that were ${4 * bench.paceMs} ms apart`);
+    },
+  },
+  {
+    title: 'whoever begins to follow after forget reads everything from that position on',
+    exempt: ({ forgets }) => (forgets === true ? undefined : 'the log has no forget'),
+    async run(bench) {
+      const [log, mark] = [await bench.driver(), hex(4)];
+      const reader = reading(log, mark);
+      await appended(bench, log, mark);
+      await until(bench, reader, APPENDS);
+      const all = distinct(reader.records);
+      const half = all.slice(APPENDS / 2);
+      await log.forget?.(0, half[0]?.position ?? NaN);
+      const late = reading(await bench.driver(), mark);
+      await until(bench, late, half.length);
+      bench.proof.equal(distinct(late.records).slice(-half.length).map(shown), half.map(shown), 'what a later reader reads');
     },
   },
   {

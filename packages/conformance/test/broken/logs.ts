@@ -25,8 +25,13 @@ export const brokenLogs: readonly LogBreakage[] = [
     },
   },
   {
-    clause: 'positions begin with 0 and leave no number out where nothing was removed', broken: 'positions are places in a file',
+    clause: 'positions begin with 0 and leave no number out where nothing was removed; they only rise in a log that loses its oldest part', broken: 'positions are places in a file',
     methods: (log) => handing(log, (record) => ({ ...record, position: 100 * record.position })),
+  },
+  {
+    clause: 'positions begin with 0 and leave no number out where nothing was removed; they only rise in a log that loses its oldest part',
+    broken: 'it loses its oldest part, and counts downwards',
+    methods: (log) => ({ retainedBytes: 1e6, ...handing(log, (record) => ({ ...record, position: 1e6 - record.position })) }),
   },
   {
     clause: 'every driver object reads the same records, positions and times, from the first one on, also one that starts later',
@@ -52,6 +57,13 @@ export const brokenLogs: readonly LogBreakage[] = [
   {
     clause: 'times are those of the log: the same for all, and they pass as time does', broken: 'all records have one time',
     methods: (log) => handing(log, (record) => ({ ...record, timeMs: 0 })),
+  },
+  {
+    clause: 'whoever begins to follow after forget reads everything from that position on', broken: 'the record there is left out',
+    methods: (log, space) => ({
+      retainedBytes: 1e6,
+      forget: async (_, before) => { for (const partition of space.partitions) partition.records = partition.records.filter(({ position }) => position > before); },
+    }),
   },
   {
     clause: 'nothing is handed over after the returned function was called', broken: 'it goes on',

@@ -10,6 +10,7 @@ const FORMAT = 1;
  * - `touch`: the key's content lives for `forMs` more, if no other put began its lifetime anew since `era`.
  * - `barrier`: nothing; its writer waits to read it.
  * - `message`: a signal.
+ * - `begin`, `kept`, `end`: a snapshot, for who begins to read in the middle (log-snapshots.ts).
  */
 export type LogEntry =
   | {
@@ -25,7 +26,22 @@ export type LogEntry =
   }
   | { readonly kind: 'touch'; readonly byMs: number; readonly forMs: number; readonly era: number }
   | { readonly kind: 'barrier'; readonly serial: number }
-  | { readonly kind: 'message'; readonly text: string };
+  | { readonly kind: 'message'; readonly text: string }
+  | {
+    readonly kind: 'begin'; readonly id: string;
+    /** The position up to which its writer had read, and the latest time of a record up to there. */
+    readonly after: number; readonly nowMs: number;
+  }
+  | KeptEntry
+  | { readonly kind: 'end'; readonly id: string; /** So many were kept. */ readonly count: number };
+
+/** The content that a key had where the snapshot begins, with the times that it had. */
+export interface KeptEntry {
+  readonly kind: 'kept'; readonly id: string;
+  readonly n: number; readonly era: number; readonly text: string; readonly bornMs: number; readonly timeMs: number; readonly untilMs: number;
+  /** If it was touched since its lifetime began. */
+  readonly touched?: { readonly usedMs: number; readonly untilMs: number } | undefined;
+}
 
 const END_OF_KEY = '#';
 
@@ -54,12 +70,18 @@ export function readEntry(value: string): LogEntry {
   if (head.format !== FORMAT) {
     throw new ClusterError('CLUSTER_FOREIGN_VERSION', `a record of the session log: expected format ${FORMAT}, found ${String(head.format)}`);
   }
-  const numbers = head.kind === 'put' ? ['n', 'byMs', 'forMs', 'era'] : head.kind === 'touch' ? ['byMs', 'forMs', 'era'] : head.kind === 'barrier' ? ['serial'] : [];
+  const kind = String(head.kind);
+  const numbers = NUMBERS[kind];
+  if (numbers === undefined) throw unreadable('its kind is not known');
   if (numbers.some((name) => typeof head[name] !== 'number')) throw unreadable(`one of ${numbers.join(', ')} is no number`);
-  if (head.kind === 'touch' || head.kind === 'barrier') return head as unknown as LogEntry; // its fields were just looked at
-  if (head.kind !== 'put' && head.kind !== 'message') throw unreadable('its kind is not known');
-  return { ...head, text: value.slice(end + 1) } as unknown as LogEntry; // likewise
+  return (WITH_TEXT.has(kind) ? { ...head, text: value.slice(end + 1) } : head) as unknown as LogEntry; // its fields were just looked at
 }
+
+const NUMBERS: Readonly<Record<string, readonly string[]>> = {
+  put: ['n', 'byMs', 'forMs', 'era'], touch: ['byMs', 'forMs', 'era'], barrier: ['serial'], message: [],
+  begin: ['after', 'nowMs'], kept: ['n', 'era', 'bornMs', 'timeMs', 'untilMs'], end: ['count'],
+};
+const WITH_TEXT: ReadonlySet<string> = new Set(['put', 'message', 'kept']);
 
 const unreadable = (what: string): ClusterError => new ClusterError('CLUSTER_UNREADABLE', `a record of the session log cannot be read: ${what}`);
 

@@ -2,12 +2,15 @@ import type { CancelTimer, Clock } from '../clock.js';
 import { ClusterError } from '../errors.js';
 import { logKey, readEntry, writeEntry, type LogEntry } from './log-entry.js';
 import { LogReducer, type Verdict } from './log-reducer.js';
+import { LogSnapshots } from './log-snapshots.js';
 import type { LogRecord, SessionLog } from './session-log.js';
 
 /** After so long without an echo a barrier is sent again. */
 const REPEAT_MS = 500;
 /** So long somebody waits for a barrier, and an entry for its echo, before it counts as unknown. */
 const PATIENCE_MS = 5_000;
+/** Who has read all and still misses the beginning waits so long for a snapshot. */
+const SNAPSHOT_MS = 15_000;
 /** What was folded is taken for the present of a put for so long; then a look is cheaper than a put that is void. */
 const STALE_MS = 10_000;
 const WASTE_AT_ONCE = 50;
@@ -27,13 +30,18 @@ export interface ReaderHooks {
 
 const unknown = (what: string, cause?: unknown) => new ClusterError('CLUSTER_UNKNOWN_OUTCOME', what, cause === undefined ? {} : { cause });
 
+const lost = (partition: number) => new ClusterError('CLUSTER_UNAVAILABLE', `partition ${partition} of the session log has lost its oldest part, and what is left `
+  + 'has no whole snapshot of it: no instance wrote one in time. Delete the log to begin with no sessions, or give it more room');
+
 /**
  * Reads one partition. It is ready when a barrier of its own came back that was sent after the last gap: what was removed there was
  * followed by what replaced it, and that had been in the log before the gap was seen. A gap that comes later means that it
- * fell behind; it begins anew.
+ * fell behind; it begins anew. Of a log that loses its oldest part it also takes a snapshot, unless it read the first record.
  */
 export class LogReader {
-  reducer = new LogReducer();
+  reducer: LogReducer;
+  #snapshots: LogSnapshots | undefined;
+  #generation: string | undefined;
   #last = -1;
   #gaps = 0;
   #isReady = false;
@@ -43,6 +51,7 @@ export class LogReader {
   /** Barriers on their way: how many gaps had been seen. */
   readonly #sent = new Map<number, { readonly gaps: number; readonly atMs: number }>();
   #isOnItsWay = false;
+  #missingSinceMs: number | undefined;
   #waiters: Waiter[] = [];
   readonly #pending = new Map<string, Pending>();
   readonly #waste: string[] = [];
@@ -52,18 +61,23 @@ export class LogReader {
   constructor(
     private readonly log: SessionLog, private readonly partition: number, private readonly barrierKey: string, private readonly clock: Clock,
     private readonly hooks: ReaderHooks,
-  ) {}
+  ) { this.reducer = new LogReducer(log.retainedBytes !== undefined); }
 
   /** Whether what it has read can be what a put is made of. */
-  isReady(): boolean { return this.#isReady && this.clock.monotonicMs() - this.#seenMs < STALE_MS; }
+  isReady(): boolean {
+    if (this.#isReady && this.log.generation?.() !== this.#generation) this.#beginAnew();
+    return this.#isReady && this.clock.monotonicMs() - this.#seenMs < STALE_MS;
+  }
 
   /** The log's time, as far as it is known without looking. */
   get nowMs(): number { return this.reducer.nowMs + Math.max(0, this.clock.monotonicMs() - this.#seenMs); }
 
   follow(): void {
     this.#unfollow?.();
-    this.reducer = new LogReducer();
+    this.#empty();
+    this.#generation = this.log.generation?.();
     this.#last = -1;
+    this.#missingSinceMs = undefined;
     let isCurrent = true;
     const end = this.log.follow(this.partition, (record) => { if (isCurrent) this.#take(record); });
     this.#unfollow = () => {
@@ -97,8 +111,14 @@ export class LogReader {
   /** Puts it without waiting for what becomes of it. */
   tell(written: string, entry: LogEntry): Promise<void> { return this.log.append(this.partition, written, writeEntry(entry)); }
 
-  /** Has the log remove what stands under these keys. */
-  remove(written: readonly string[]): Promise<unknown> { return Promise.all(written.map((each) => this.log.append(this.partition, each, undefined))); }
+  /** Has the log remove up to `limit` records that count for nothing, where whoever should have done it did not; how many. */
+  async sweep(limit: number): Promise<number> {
+    if (!this.isReady()) return 0;
+    if (this.#snapshots !== undefined) return this.reducer.prune(limit);
+    const written = this.reducer.removable(limit);
+    await this.#remove(written);
+    return written.length;
+  }
 
   stop(error: ClusterError): void {
     this.#failure = error;
@@ -106,14 +126,29 @@ export class LogReader {
     this.#cancelWatch?.();
     this.#cancelWatch = undefined;
     this.#isReady = false;
-    this.reducer = new LogReducer();
+    this.#empty();
     for (const written of [...this.#pending.keys()]) this.#settle(written, undefined, unknown('the log was left before the echo came'));
     for (const { reject } of this.#waiters.splice(0)) reject(error);
   }
 
+  #empty(): void {
+    const { retainedBytes } = this.log;
+    this.reducer = new LogReducer(retainedBytes !== undefined);
+    this.#snapshots?.stop();
+    if (retainedBytes === undefined) return;
+    this.#snapshots = new LogSnapshots(this.log, retainedBytes, this.partition, this.barrierKey, this.clock, this.reducer);
+  }
+
+  #remove(written: readonly string[]): Promise<unknown> { return Promise.all(written.map((each) => this.log.append(this.partition, each, undefined))); }
+
   #take(record: LogRecord): void {
-    if (record.position <= this.#last || this.#failure !== undefined) return;
-    if (record.position > this.#last + 1) {
+    if (this.#failure !== undefined) return;
+    if (this.log.generation?.() !== this.#generation) {
+      this.#beginAnew();
+      return;
+    }
+    if (record.position <= this.#last) return;
+    if (this.#snapshots === undefined && record.position > this.#last + 1) {
       this.#gaps += 1;
       if (this.#isReady) {
         this.#beginAnew();
@@ -121,6 +156,7 @@ export class LogReader {
       }
     }
     this.#last = record.position;
+    this.#snapshots?.pass(record.position);
     if (!this.hooks.isOwn(record.key)) return;
     let entry: LogEntry | undefined;
     try {
@@ -131,7 +167,9 @@ export class LogReader {
       return;
     }
     this.#seenMs = this.clock.monotonicMs();
-    const verdict = this.reducer.apply(record, entry, this.#seenMs);
+    const verdict = (this.#snapshots ?? this.reducer).apply(record, entry, this.#seenMs);
+    this.#snapshots?.note(record, entry);
+    if (this.#isReady) this.#snapshots?.writeIfDue();
     if (entry?.kind === 'barrier' && record.key === this.barrierKey) this.#passed(entry.serial);
     if (entry?.kind === 'message' && this.#isReady) this.hooks.message(record.key, entry.text);
     const asked = record.key.replace(/~\d+$/, '');
@@ -140,8 +178,9 @@ export class LogReader {
     this.#settle(asked, verdict, undefined);
   }
 
-  /** Records were removed before they were read here: what is known is of no use, and nobody can say what became of what was put. */
+  /** Records were removed before they were read here, or taken back: what is known is of no use, and nobody can say what became of what was put. */
   #beginAnew(): void {
+    this.#gaps += 1; // a barrier that was sent before says nothing of what there is now
     this.#isReady = false;
     this.hooks.ready(false);
     for (const written of [...this.#pending.keys()]) this.#settle(written, undefined, unknown('the log went on without this instance'));
@@ -162,7 +201,7 @@ export class LogReader {
     if (sent === undefined) return;
     for (const each of this.#sent.keys()) if (each <= serial) this.#sent.delete(each);
     this.#isOnItsWay = this.#sent.size > 0;
-    if (sent.gaps === this.#gaps) {
+    if (sent.gaps === this.#gaps && this.#hasBeginning()) {
       if (!this.#isReady) {
         this.#isReady = true;
         this.reducer.isComplete = true;
@@ -174,7 +213,19 @@ export class LogReader {
         return false;
       });
     }
-    if (this.#waiters.length > 0) this.#sendBarrier();
+    if (this.#waiters.length > 0 && this.#missingSinceMs === undefined) this.#sendBarrier();
+  }
+
+  /** Asked when all is read. Without it nobody can say what there is; somebody may be about to put it there. */
+  #hasBeginning(): boolean {
+    if (this.#snapshots?.isFound !== false) {
+      this.#missingSinceMs = undefined;
+      return true;
+    }
+    const nowMs = this.clock.monotonicMs();
+    this.#missingSinceMs ??= nowMs;
+    if (this.#missingSinceMs + SNAPSHOT_MS < nowMs) this.stop(lost(this.partition));
+    return false;
   }
 
   /** One at a time: those who ask meanwhile share the next one. */
@@ -226,6 +277,6 @@ export class LogReader {
 
   /** What is lost here is found by a sweep. */
   #removeWaste(): void {
-    if (this.#waste.length > 0) this.remove(this.#waste.splice(0, WASTE_AT_ONCE)).catch(() => undefined);
+    if (this.#waste.length > 0) this.#remove(this.#waste.splice(0, WASTE_AT_ONCE)).catch(() => undefined);
   }
 }

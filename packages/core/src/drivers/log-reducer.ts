@@ -1,4 +1,4 @@
-import { keyOf, type LogEntry } from './log-entry.js';
+import { keyOf, type KeptEntry, type LogEntry } from './log-entry.js';
 import type { LogRecord } from './session-log.js';
 
 /** So long after it was decided a record can still get into the log and count. */
@@ -58,16 +58,58 @@ export class LogReducer {
   /** What can be removed from the log, oldest first: since when, by the log's clock. */
   readonly #waste = new Map<string, number>();
 
-  apply({ key: written, timeMs }: Omit<LogRecord, 'value' | 'position'>, entry: LogEntry | undefined, seenMs: number): Verdict {
-    this.nowMs = Math.max(this.nowMs, timeMs);
+  /**
+   * @param losesOldest nothing is removed from the log by its key. Times are then the latest that any record had so far: who reads a
+   * log of which nothing is missing knows that one, and the records may have been dated by many clocks
+   */
+  constructor(private readonly losesOldest = false) {}
+
+  apply({ key: written, timeMs: ownMs }: Omit<LogRecord, 'value' | 'position'>, entry: LogEntry | undefined, seenMs: number): Verdict {
+    this.nowMs = Math.max(this.nowMs, ownMs);
+    const timeMs = this.losesOldest ? this.nowMs : ownMs;
     this.freed = [];
     if (entry === undefined) return this.#remove(written);
     if (entry.kind === 'put') return this.#put(written, entry, timeMs, seenMs);
     if (entry.kind === 'touch') return this.#touch(written, entry, timeMs);
+    if (this.losesOldest) return 'accepted';
     // Read by whom it concerns; one that comes again under its key is the newer one.
     this.#waste.delete(written);
     this.#waste.set(written, timeMs);
     return 'accepted';
+  }
+
+  /** All that can still make a difference, as it is now: what a snapshot says. */
+  *state(): Generator<readonly [key: string, kept: Omit<KeptEntry, 'kind' | 'id'>]> {
+    for (const [key, kept] of this.#kept) {
+      if (kept.content === undefined || endOf(kept) + REMOVED_MS <= this.nowMs) continue;
+      const { n, era, text, bornMs, timeMs, untilMs } = kept.content;
+      const touch = touchOf(kept);
+      yield [key, { n, era, text, bornMs, timeMs, untilMs, touched: touch && { usedMs: touch.usedMs, untilMs: touch.untilMs } }];
+    }
+  }
+
+  /** Makes this what a snapshot says. */
+  restore(state: Iterable<readonly [key: string, kept: Omit<KeptEntry, 'kind' | 'id'>]>, nowMs: number, seenMs: number): void {
+    this.#kept.clear();
+    [this.bytes, this.nowMs, this.isComplete] = [0, nowMs, true];
+    for (const [key, { n, era, text, bornMs, timeMs, untilMs, touched }] of state) {
+      const content: Content = { n, era, text, bornMs, timeMs, untilMs, logKey: '', seenMs };
+      this.#kept.set(key, { content, touches: touched === undefined ? [] : [{ era, logKey: '', ...touched }], waste: 0 });
+      this.bytes += BYTES_PER_KEY + text.length;
+    }
+  }
+
+  /** Up to `limit` keys that can make no difference any more are forgotten; how many. */
+  prune(limit: number): number {
+    let pruned = 0;
+    for (const [key, kept] of this.#kept) {
+      if (pruned >= limit) break;
+      if (endOf(kept) + REMOVED_MS > this.nowMs) continue;
+      this.bytes -= BYTES_PER_KEY + (kept.content?.text.length ?? 0);
+      this.#kept.delete(key);
+      pruned += 1;
+    }
+    return pruned;
   }
 
   /** Also content that has expired and is not forgotten yet. */
@@ -175,7 +217,7 @@ export class LogReducer {
   }
 
   #discard(key: string, written: string, timeMs: number): void {
-    if (this.#waste.has(written)) return;
+    if (this.losesOldest || this.#waste.has(written)) return;
     this.#waste.set(written, timeMs);
     this.freed.push(written);
     const kept = this.#kept.get(key);

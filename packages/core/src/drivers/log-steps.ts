@@ -129,9 +129,7 @@ export class LogSteps {
     let swept = 0;
     for (const reader of this.#readers) {
       await reader.barrier();
-      const written = reader.isReady() ? reader.reducer.removable(limit - swept) : [];
-      await reader.remove(written);
-      swept += written.length;
+      swept += await reader.sweep(limit - swept);
       if (swept >= limit) break;
     }
     return swept;

@@ -1,0 +1,157 @@
+import type { Clock } from '../clock.js';
+import { keyOf, logKey, writeEntry, type KeptEntry, type LogEntry } from './log-entry.js';
+import type { LogReducer, Verdict } from './log-reducer.js';
+import type { LogRecord, SessionLog } from './session-log.js';
+
+/** However little is there: reading so much takes a newcomer a moment. */
+const LEAST_BYTES = 1_048_576;
+const AT_ONCE = 64;
+/** A snapshot that did not go on for so long was left by its writer. */
+const LEFT_MS = 5_000;
+/** So often one of its records is sent. */
+const TRIES = 5;
+const RECORD_BYTES = 64;
+
+type Kept = Omit<KeptEntry, 'kind' | 'id'>;
+type Begin = Extract<LogEntry, { kind: 'begin' }>;
+
+/** As a newcomer sees it: what its keys had, and which of the records kept aside came after it began. */
+interface Begun { readonly nowMs: number; readonly state: Map<string, Kept>; readonly from: number }
+
+/**
+ * Snapshots of one partition of a log that loses its oldest part. A snapshot is the state where its `begin` stands in the log: whoever
+ * writes it takes that state down when he reads his `begin`, and puts the keys after it, then `end`. Who reads from the first record on
+ * takes no notice. Who begins in the middle keeps the records after a `begin` aside until its `end` shows that nothing of the
+ * snapshot is missing; they then meet the state that they met for everybody else.
+ */
+export class LogSnapshots {
+  /** Whether the reducer has the state that everybody has. */
+  isFound = false;
+  #firstPosition: number | undefined;
+  #lastPosition = -1;
+  #nowMs = -Infinity;
+  readonly #begun = new Map<string, Begun>();
+  #aside: { readonly record: LogRecord; readonly entry: LogEntry | undefined }[] = [];
+  #bytes = 0;
+  /** Where the last complete snapshot begins, by `#bytes`. */
+  #coveredBytes = 0;
+  #current: { readonly id: string; readonly atBytes: number; activeMs: number } | undefined;
+  #own: { readonly id: string; readonly after: number; readonly sinceMs: number } | undefined;
+
+  constructor(
+    private readonly log: SessionLog, private readonly retainedBytes: number, private readonly partition: number, private readonly ownKey: string,
+    private readonly clock: Clock, private readonly reducer: LogReducer,
+  ) {}
+
+  /** Before all else that is done with a record, of whichever context. */
+  pass(position: number): void {
+    this.#lastPosition = position;
+    if (this.#firstPosition !== undefined) return;
+    this.#firstPosition = position;
+    this.isFound = position === 0;
+    this.reducer.isComplete = this.isFound;
+  }
+
+  apply(record: LogRecord, entry: LogEntry | undefined, seenMs: number): Verdict {
+    if (entry?.kind === 'kept') this.#begun.get(entry.id)?.state.set(keyOf(record.key), entry);
+    else if (this.isFound) return this.reducer.apply(record, entry, seenMs);
+    else this.#look(record, entry, seenMs);
+    return 'refused';
+  }
+
+  /** Counts a record of anybody's, and what it says of snapshots. */
+  note(record: LogRecord, entry: LogEntry | undefined): void {
+    this.#bytes += RECORD_BYTES + record.key.length + Buffer.byteLength(record.value ?? '');
+    const nowMs = this.clock.monotonicMs();
+    if (entry?.kind === 'begin') this.#began(entry, nowMs);
+    else if (entry?.kind === 'kept' && this.#current?.id === entry.id) this.#current.activeMs = nowMs;
+    else if (entry?.kind === 'end' && this.#current?.id === entry.id) {
+      this.#coveredBytes = this.#current.atBytes;
+      this.#current = undefined;
+    }
+  }
+
+  /** Begins one if it is time, and nobody else is at it. Others do the same: the first `begin` in the log is the one that goes on. */
+  writeIfDue(): void {
+    const stateBytes = this.reducer.bytes;
+    // The last snapshot is among what was written since it began: one must not be a reason for the next.
+    const dueBytes = Math.max(1.5 * stateBytes, Math.min(this.retainedBytes / 2, Math.max(LEAST_BYTES, 2 * stateBytes)));
+    if (this.#bytes - this.#coveredBytes < dueBytes) return;
+    const nowMs = this.clock.monotonicMs();
+    if ((this.#own?.sinceMs ?? -Infinity) + LEFT_MS > nowMs || this.#isUnderWay(nowMs)) return;
+    const own = { id: this.clock.randomHex(8), after: this.#lastPosition, sinceMs: nowMs };
+    this.#own = own;
+    const begin = writeEntry({ kind: 'begin', id: own.id, after: own.after, nowMs: this.reducer.nowMs });
+    this.log.append(this.partition, this.#nextKey('begin'), begin).catch(() => { this.#leave(own.id); });
+  }
+
+  /** Whoever writes one leaves it. */
+  stop(): void { this.#own = undefined; }
+
+  #isUnderWay(nowMs: number): boolean { return this.#current !== undefined && this.#current.activeMs + LEFT_MS > nowMs; }
+
+  #began({ id }: Begin, nowMs: number): void {
+    if (this.#current?.id === id) return;
+    if (this.#isUnderWay(nowMs)) {
+      this.#leave(id);
+      return;
+    }
+    this.#current = { id, atBytes: this.#bytes, activeMs: nowMs };
+    if (this.#own?.id !== id || !this.isFound) return;
+    // Now: what this reads next is no part of it.
+    this.#write(id, [...this.reducer.state()], this.#own.after).catch(() => undefined).finally(() => { this.#leave(id); });
+  }
+
+  #leave(id: string): void { if (this.#own?.id === id) this.#own = undefined; }
+
+  /** `end` is put when all the rest is in the log. Whatever is not sure to be there leaves the snapshot without one. */
+  async #write(id: string, state: readonly (readonly [string, Kept])[], after: number): Promise<void> {
+    const queue = state.values();
+    const worker = async () => {
+      for (const [key, kept] of queue) {
+        if (this.#own?.id !== id) throw new Error('left');
+        await this.#append(() => logKey(key, this.clock.randomHex(8)), { kind: 'kept', id, ...kept });
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, worker));
+    await this.#append(() => this.#nextKey('end'), { kind: 'end', id, count: state.length });
+    await this.log.forget?.(this.partition, after);
+  }
+
+  /** Again under another key, if it may not have got there: the second one changes nothing. */
+  async #append(key: () => string, entry: LogEntry): Promise<void> {
+    for (let left = TRIES - 1; ; left -= 1) {
+      try {
+        await this.log.append(this.partition, key(), writeEntry(entry));
+        return;
+      } catch (error) {
+        if (left === 0) throw error;
+      }
+    }
+  }
+
+  #nextKey(kind: 'begin' | 'end'): string { return `${this.ownKey}.${kind}.${this.clock.randomHex(8)}`; }
+
+  #look(record: LogRecord, entry: LogEntry | undefined, seenMs: number): void {
+    this.#nowMs = Math.max(this.#nowMs, record.timeMs);
+    if (this.#begun.size > 0) this.#aside.push({ record, entry });
+    if (entry?.kind === 'begin') this.#seeBegin(entry);
+    else if (entry?.kind === 'end') this.#seeEnd(entry.id, entry.count, seenMs);
+  }
+
+  #seeBegin({ id, after, nowMs }: Begin): void {
+    // What was not read before it may have had a later time than all that was.
+    if ((this.#firstPosition ?? Infinity) > after || this.#begun.has(id)) return;
+    this.#begun.set(id, { nowMs: Math.max(nowMs, this.#nowMs), state: new Map(), from: this.#aside.length });
+  }
+
+  #seeEnd(id: string, count: number, seenMs: number): void {
+    const begun = this.#begun.get(id);
+    if (begun?.state.size !== count) return;
+    this.reducer.restore(begun.state, begun.nowMs, seenMs);
+    for (const { record, entry } of this.#aside.slice(begun.from)) this.reducer.apply(record, entry, seenMs);
+    this.#begun.clear();
+    this.#aside = [];
+    this.isFound = true;
+  }
+}
