@@ -3,7 +3,7 @@ import { STATUS_CODES, type ServerResponse } from 'node:http';
 interface HttpError { readonly status: number; readonly headers: Readonly<Record<string, string>>; readonly text: string }
 
 /** What an error says about its answer: status 400 to 599, headers, and a text that is safe to show. */
-export function httpErrorOf(error: unknown): HttpError {
+function httpErrorOf(error: unknown): HttpError {
   const given = typeof error === 'object' && error !== null ? error : {};
   const asked: unknown = Reflect.get(given, 'status') ?? Reflect.get(given, 'statusCode');
   const status = typeof asked === 'number' && asked >= 400 && asked <= 599 ? asked : 500;
