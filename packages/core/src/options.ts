@@ -179,7 +179,7 @@ export const managerOptions = {
   affinity: oneOf(['auto', 'keep', 'release'], 'Whether an instance keeps a lock between two requests: `auto` goes by where requests arrive.'),
   leaseMs: milliseconds(10_000, 'An instance that is silent for this long loses what it holds.', 100),
   readLeaseMs: milliseconds(200, 'How long after a beat an instance may answer from memory; 0: ask the store each time.'),
-  storeTimeoutMs: milliseconds(2_000, 'How long one call to the store may take before its outcome counts as unknown.', 1),
+  storeTimeoutMs: milliseconds(2_000, 'How long one call to the store may take before its outcome counts as unknown. A new session that is not stored by then is given up.', 1),
   maxWaiting: count(64, 'How many requests may wait for one session on one instance.'),
   maxRecordBytes: count(1_048_576, 'How large the encoded content of one session may be.', 1),
   maxInMemory: {

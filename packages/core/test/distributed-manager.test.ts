@@ -389,6 +389,18 @@ it('two managers over memory stores that share a space lose no update', async ()
   await stopped;
 });
 
+it('a new session that cannot be stored is given up after storeTimeoutMs, whatever others may wait for', async () => {
+  const a = await cluster.add('a', { lockTimeoutMs: 15_000, storeTimeoutMs: 500 });
+  await cluster.session(a);
+  for (const fate of [callLost, hangs]) {
+    a.table.always('create', fate);
+    const fresh = a.manager.createSession();
+    fresh.set('n', 1);
+    const error = await cluster.failure(600, a.manager.sendSession(fresh));
+    expect(error).toMatchObject({ code: 'CLUSTER_UNKNOWN_OUTCOME', message: fate === hangs ? expect.stringContaining("did not answer 'create' within 500 ms") : "the store failed in 'create'" });
+  }
+});
+
 it('a store that refuses everything or hangs leaves no request without an answer', async () => {
   const a = await cluster.add('a', { lockTimeoutMs: 500, storeTimeoutMs: 500 });
   const id = await cluster.session(a);

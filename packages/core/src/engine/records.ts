@@ -4,7 +4,7 @@ import { sizeOf } from '../session.js';
 import { shortName } from '../session-id.js';
 import type { Engine } from './engine.js';
 import { copyOf, NO_FORMER_GRANTS, pause, type Held, type Slot } from './ownership.js';
-import { refused, retryInMs } from './store-calls.js';
+import { refused, RETRY_MS, retryInMs } from './store-calls.js';
 
 export const TOMBSTONE_MS = 60_000;
 
@@ -19,13 +19,15 @@ export class Records {
   constructor(private readonly engine: Engine, private readonly maxRecordBytes: number) {}
 
   /**
-   * Stores a new record under an own claim; its slot is entered. `keep`: the lock is kept for the caller.
-   * @throws ClusterError CLUSTER_TOO_LARGE, CLUSTER_UNKNOWN_OUTCOME after the deadline, or the store's refusal
+   * Stores a new record under an own claim; its slot is entered. `keep`: the lock is kept for the caller. Tried for `storeTimeoutMs`:
+   * nobody knows its key, so that an unknown outcome needs no finding out.
+   * @throws ClusterError CLUSTER_TOO_LARGE, CLUSTER_UNKNOWN_OUTCOME after that or the deadline, or the store's refusal
    */
   async create(key: string, attributes: ReadonlyMap<string, Encoded>, lifetimeMs: number, deadlineMs: number, keep: boolean): Promise<Place> {
     const { engine } = this;
     this.checkSize(key, attributes);
-    if (!engine.lease.isMade) await this.#leaseMade(deadlineMs);
+    const untilMs = Math.min(deadlineMs, engine.now() + engine.settings.storeTimeoutMs);
+    if (!engine.lease.isMade) await this.#leaseMade(untilMs);
     const slot = engine.slots.open(key);
     const claim = { incarnation: engine.lease.incarnation, grant: engine.clock.randomHex(16) };
     engine.occupy(slot, undefined, 'request');
@@ -33,7 +35,7 @@ export class Records {
     const write = { change: { set: attributes, remove: [], whole: true }, lifetimeMs };
     const then = keep || engine.keeps(false) ? 'keep' : 'release';
     try {
-      const answer = await this.#insist(deadlineMs, () => engine.calls.create(key, claim, write, then, deadlineMs));
+      const answer = await this.#insist(untilMs, () => engine.calls.create(key, claim, write, then, untilMs));
       if (answer === 'exists') {
         throw new ClusterError('CLUSTER_UNKNOWN_OUTCOME', `session ${shortName(key)}: the store has another record under its fresh id; start a new session`);
       }
@@ -65,9 +67,8 @@ export class Records {
   }
 
   /** After a lapse: waits until the store has acknowledged the next incarnation. */
-  async #leaseMade(deadlineMs: number): Promise<void> {
-    const { clock, lease, settings } = this.engine;
-    const untilMs = Math.min(deadlineMs, this.engine.now() + settings.storeTimeoutMs);
+  async #leaseMade(untilMs: number): Promise<void> {
+    const { clock, lease } = this.engine;
     while (!lease.isMade) {
       if (this.engine.now() >= untilMs) throw new ClusterError('CLUSTER_UNAVAILABLE', 'this instance lost its lease, and the store has not acknowledged a new one; retry');
       await pause(clock, retryInMs(this.engine.now(), untilMs));
@@ -81,7 +82,7 @@ export class Records {
         return await call();
       } catch (error) {
         if (refused(error) && first) throw error;
-        if (this.engine.isPlain || this.engine.now() >= deadlineMs) {
+        if (this.engine.isPlain || this.engine.now() + RETRY_MS >= deadlineMs) {
           throw refused(error) ? new ClusterError('CLUSTER_UNKNOWN_OUTCOME', 'the store did not answer in time, then refused; what became of the call is not known', { cause: error }) : error;
         }
         await pause(this.engine.clock, retryInMs(this.engine.now(), deadlineMs));
