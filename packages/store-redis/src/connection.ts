@@ -132,8 +132,12 @@ export class IoredisConnection implements Connection {
     this.#client = connectionLike(template);
     this.#client.on('error', (error: Error) => { this.#lastError = stripped(error); });
     this.#client.on('ready', () => { this.#lastError = undefined; });
-    if (isCluster(this.#client)) this.#client.on('+node', (node: Redis) => { this.#watchLoading(node); });
-    else this.#watchLoading(this.#client);
+    if (isCluster(this.#client)) {
+      this.#client.on('node error', (error: Error) => { this.#lastError = stripped(error); });
+      this.#client.on('+node', (node: Redis) => { this.#watchLoading(node); });
+    } else {
+      this.#watchLoading(this.#client);
+    }
     // ioredis gives up where no Sentinel can be asked, or a connection is cut while it is made.
     this.#client.on('end', () => { setTimeout(() => { this.#again(); }, RECONNECT_MS).unref(); });
   }

@@ -1,23 +1,56 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Redis } from 'ioredis';
+import { Cluster, Redis } from 'ioredis';
 import { DistributedManager } from '@cluster/core';
+import { ask } from '../../../scripts/services/redis-wire.js';
 import { RedisServer } from '../../../scripts/services/redis.js';
+import { launch, ServerProcess, until } from '../../../scripts/services/server-process.js';
 import { RedisStore } from '../src/index.js';
 
 let server: RedisServer;
 let authority: string;
+const files = () => ['key', 'cert'].map((name) => join(server.folder, `${name}.pem`)) as [key: string, certificate: string];
+const tlsAt = (each: RedisServer, tlsPort: number, ...more: readonly string[]) => {
+  const [key, certificate] = files();
+  return each.send('CONFIG', 'SET', 'tls-auth-clients', 'no', 'tls-cert-file', certificate, 'tls-key-file', key, 'tls-ca-cert-file', certificate, 'tls-port', String(tlsPort), ...more);
+};
+
 beforeAll(async () => {
   server = await RedisServer.start();
-  const [key, certificate] = ['key', 'cert'].map((name) => join(server.folder, `${name}.pem`)) as [string, string];
+  const [key, certificate] = files();
   execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2',
     '-subj', '/CN=cluster test', '-addext', `subjectAltName=IP:${server.host}`, '-keyout', key, '-out', certificate], { stdio: 'pipe' });
   authority = readFileSync(certificate, 'utf8');
-  await server.send('CONFIG', 'SET', 'tls-auth-clients', 'no', 'tls-cert-file', certificate, 'tls-key-file', key, 'tls-port', String(server.peerPort));
+  await tlsAt(server, server.peerPort);
 });
 afterAll(() => server.stop());
+
+/** A Sentinel that takes connections by TLS, and makes them so. */
+class TlsSentinel extends ServerProcess {
+  static start(): Promise<TlsSentinel> {
+    const [key, certificate] = files();
+    return launch('sentinel', async (place) => {
+      await writeFile(join(place.folder, 'sentinel.conf'), `
+port ${place.port}
+bind 127.0.0.1
+tls-port ${place.peerPort}
+tls-cert-file ${certificate}
+tls-key-file ${key}
+tls-ca-cert-file ${certificate}
+tls-auth-clients no
+tls-replication yes
+sentinel monitor sessions ${server.host} ${server.peerPort} 1
+`);
+      return new TlsSentinel(place);
+    });
+  }
+
+  protected command() { return { command: 'redis-server', args: ['sentinel.conf', '--sentinel'] }; }
+  protected async isReady(): Promise<boolean> { return await ask(this.port, ['PING'], 1000) === 'PONG'; }
+}
 
 /** Whether a change made by one store is seen by another one, made alike. */
 async function worksOver(make: () => RedisStore): Promise<boolean> {
@@ -39,6 +72,27 @@ describe('by TLS', () => {
   it('a client that trusts the authority lends that too', async () => {
     const client = new Redis(server.peerPort, server.host, { tls: { ca: authority }, lazyConnect: true });
     expect(await worksOver(() => new RedisStore({ client }))).toBe(true);
+  });
+
+  it('a client of Sentinel lends what it asks that by, and the primary', async () => {
+    const sentinel = await TlsSentinel.start();
+    const tls = { ca: authority };
+    const client = new Redis({
+      sentinels: [{ host: sentinel.host, port: sentinel.peerPort }], name: 'sessions', enableTLSForSentinelMode: true, sentinelTLS: tls, tls, lazyConnect: true,
+    });
+    expect(await worksOver(() => new RedisStore({ client }))).toBe(true);
+    await sentinel.stop();
+  });
+
+  it('a client of Redis Cluster lends it to the connections to each node', async () => {
+    const node = await RedisServer.start({ config: { 'cluster-enabled': 'yes' } });
+    const port = node.peerPort + 10_000; // peers have the one before
+    await tlsAt(node, port, 'tls-cluster', 'yes', 'cluster-announce-ip', node.host, 'cluster-announce-tls-port', String(port));
+    await node.send('CLUSTER', 'ADDSLOTSRANGE', '0', '16383');
+    await until('the cluster is whole', async () => String(await node.send('CLUSTER', 'INFO')).includes('cluster_state:ok'));
+    const client = new Cluster([{ host: node.host, port }], { lazyConnect: true, redisOptions: { tls: { ca: authority } } });
+    expect(await worksOver(() => new RedisStore({ client }))).toBe(true);
+    await node.stop();
   });
 
   it('an authority that Node.js does not know is refused, saying where to name it', async () => {
