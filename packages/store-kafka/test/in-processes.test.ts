@@ -1,20 +1,32 @@
 import { afterAll, describe, it } from '@jest/globals';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import kafkajs from 'kafkajs';
 import { testProcesses, type ProcessHarness } from '@cluster/conformance';
 import { KafkaServer } from '../../../scripts/services/kafka.js';
+import { until } from '../../../scripts/services/server-process.js';
 
-const register = join(import.meta.dirname, '../../../scripts/ts-register.mjs');
+// KAFKA_NODES=3 runs it over three brokers, which takes several minutes; every elected leader costs some seconds.
+const NODES = process.env['KAFKA_NODES'] === '3' ? 3 : 1;
+// KAFKA_FAILOVER=default leaves the brokers' own time-outs: it takes them 9 s to notice that one of them is gone.
+const isSlow = process.env['KAFKA_FAILOVER'] === 'default';
 const TOPIC = 'cluster';
+const register = join(import.meta.dirname, '../../../scripts/ts-register.mjs');
 
-type Address = { readonly host: string; readonly port: number };
+type Fault = NonNullable<ProcessHarness['faults']>[number];
+type Address = Readonly<Record<'host', string> & Record<'port', number>>;
 
-const server = await KafkaServer.start();
-const admin = new kafkajs.Kafka({ brokers: [server.url], logLevel: kafkajs.logLevel.NOTHING }).admin();
+const nodes = NODES === 1 ? [await KafkaServer.start({ isSlow })] : await KafkaServer.together(NODES, { isSlow });
+const [first] = nodes;
+if (first === undefined) throw new Error('one was just started');
+const client = new kafkajs.Kafka({
+  brokers: nodes.map(({ url }) => url), logLevel: kafkajs.logLevel.NOTHING, requestTimeout: 2_000, retry: { retries: 2, initialRetryTime: 50, maxRetryTime: 200 },
+});
+const admin = client.admin();
 
 afterAll(async () => {
   await admin.disconnect();
-  await server.stop();
+  await Promise.all(nodes.map((node) => node.stop()));
 });
 
 /** The broker takes no record from now on, or again. */
@@ -25,23 +37,113 @@ async function limitBatches(bytes: number): Promise<void> {
   await admin.alterConfigs({ validateOnly: false, resources: [{ type: kafkajs.ConfigResourceTypes.TOPIC, name: TOPIC, configEntries }] });
 }
 
-const instead = (addresses: readonly Address[]) => Object.fromEntries([server].map(({ url }, at) => [url, addresses[at] ?? { host: server.host, port: server.port }]));
+/** Another consumer joins the group of each instance, and takes what is read there away for a while. */
+const intruded: Fault = {
+  title: 'others join the groups in which the instances read',
+  lastsMs: 100,
+  begin: async () => {
+    await admin.connect();
+    const { groups } = await admin.listGroups();
+    const { groups: described } = await admin.describeGroups(groups.map(({ groupId }) => groupId).filter((id) => id.startsWith(`${TOPIC}.`)));
+    await Promise.all(described.filter(({ members }) => members.length > 0).map(async ({ groupId }) => {
+      const intruder = client.consumer({ groupId, maxWaitTimeInMs: 100 });
+      await intruder.connect();
+      await intruder.subscribe({ topic: TOPIC });
+      await intruder.run({ eachMessage: async () => undefined });
+      await sleep(200);
+      await intruder.disconnect();
+    }));
+  },
+  end: () => undefined,
+};
+
+/** The node that takes the writes, and how many have all that it has; it is asked of those that run. */
+async function lead(): Promise<{ readonly leader: KafkaServer | undefined; readonly inSync: number }> {
+  await admin.connect();
+  const { topics } = await admin.fetchTopicMetadata({ topics: [TOPIC] });
+  const [partition] = topics[0]?.partitions ?? [];
+  return { leader: nodes.find(({ nodeId }) => nodeId === partition?.leader), inSync: partition?.isr.length ?? 0 };
+}
+
+async function settled(): Promise<KafkaServer> {
+  let leader: KafkaServer | undefined;
+  await until('every node has everything', async () => {
+    const found = await lead().catch(() => undefined);
+    leader = found?.leader;
+    return leader?.pid !== undefined && found?.inSync === NODES;
+  }, 60_000);
+  if (leader === undefined) throw new Error('settled without a leader');
+  return leader;
+}
+
+/** Over when another node leads: then every instance answers again within its time, with the node that led still away. */
+function ofTheLeader(title: string, begin: (leader: KafkaServer) => Promise<void>, mend: (leader: KafkaServer) => Promise<void>): Fault {
+  let away: KafkaServer | undefined;
+  const mendTheLast = async () => {
+    const last = away;
+    away = undefined;
+    if (last !== undefined) await mend(last);
+  };
+  mending.push(mendTheLast);
+  return {
+    title: `the leader ${title}`,
+    begin: async () => {
+      for (const each of mending) await each();
+      away = await settled();
+      await begin(away);
+    },
+    end: () => until('another node leads', async () => {
+      const { leader } = await lead().catch(() => ({ leader: undefined }));
+      return leader !== undefined && leader !== away;
+    }),
+  };
+}
+const mending: (() => Promise<void>)[] = [];
+
+const all: Fault = {
+  title: 'all brokers are killed, and started again',
+  begin: async () => {
+    for (const each of mending) await each();
+    await settled();
+    await Promise.all(nodes.map((node) => node.kill()));
+  },
+  end: async () => {
+    await Promise.all(nodes.map((node) => node.restart()));
+    await settled();
+  },
+};
+
+const overThree: readonly Fault[] = [
+  ofTheLeader('is killed', (leader) => leader.kill(), (leader) => leader.restart()),
+  ofTheLeader('stands still', (leader) => leader.freeze(), (leader) => leader.thaw()),
+  ofTheLeader('is stopped politely', (leader) => leader.terminate(), (leader) => leader.restart()),
+  all,
+];
+
+/** Brokers tell their clients where they listen, which would lead around the proxies. */
+const instead = (addresses: readonly Address[]) => Object.fromEntries(nodes.map(({ url, host, port }, at) => [url, addresses[at] ?? { host, port }]));
+
+const addresses: Pick<NonNullable<ProcessHarness['server']>, 'address' | 'config'> = {
+  address: () => nodes.map(({ host, port }) => ({ host, port })),
+  config: (...found) => ({ brokers: nodes.map(({ url }) => url), replicas: NODES, instead: instead(found) }),
+};
 
 const overOne: NonNullable<ProcessHarness['server']> = {
-  address: () => ({ host: server.host, port: server.port }),
-  config: (...addresses) => ({ brokers: [server.url], replicas: 1, instead: instead(addresses) }),
-  kill: () => server.kill(),
-  start: () => server.restart(),
-  freeze: () => server.freeze(),
-  thaw: () => server.thaw(),
+  ...addresses,
+  kill: () => first.kill(),
+  start: () => first.restart(),
+  freeze: () => first.freeze(),
+  thaw: () => first.thaw(),
   frozenMs: 5_000,
   refuseWrites: () => limitBatches(1),
   takeWrites: () => limitBatches(1_048_588),
 };
 
-describe('over one Kafka', () => {
+describe(`over ${NODES === 1 ? 'one Kafka' : 'three Kafka brokers'}`, () => {
   testProcesses({ describe, it }, {
     module: new URL('children/create-store.ts', import.meta.url), execArgv: ['--conditions=@cluster/source', '--import', register],
-    server: overOne, recoveryMs: 3_000,
+    // Who has lost a broker finds the next one by questions that wait 2 s for an answer.
+    recoveryMs: 3_000,
+    ...NODES === 1 ? { server: overOne, faults: [intruded] } : { server: addresses, faults: overThree },
   });
 });
