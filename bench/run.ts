@@ -4,12 +4,13 @@ import { core } from './loads/core.js';
 import { http } from './loads/http.js';
 import { nats } from './loads/nats.js';
 import { natsSync } from './loads/nats-sync.js';
+import { newcomer } from './loads/newcomer.js';
 import { page } from './loads/page.js';
 import { passivation } from './loads/passivation.js';
 import { redis } from './loads/redis.js';
 import { takeOver } from './loads/take-over.js';
 
-const loads: Readonly<Record<string, (args: readonly string[], writes: boolean) => Promise<boolean>>> = { contended, core, http, nats, 'nats-sync': natsSync, page, passivation, redis, 'take-over': takeOver };
+const loads: Readonly<Record<string, (args: readonly string[], writes: boolean) => Promise<boolean>>> = { contended, core, http, nats, 'nats-sync': natsSync, newcomer, page, passivation, redis, 'take-over': takeOver };
 
 const [name = '', ...rest] = process.argv.slice(2);
 const args = rest.filter((arg) => arg !== '--write');

@@ -52,6 +52,28 @@ const kinds = {
       return { address: cluster.urls.join(','), stop: () => cluster.stop() };
     },
   },
+  kafka: {
+    async open(broker) {
+      const { KafkaStore } = await import('@cluster/store-kafka');
+      return new KafkaStore({ connect: { brokers: [broker] }, replicas: 1 });
+    },
+    async start() {
+      const { KafkaServer } = await import('../scripts/services/kafka.js');
+      const server = await KafkaServer.start();
+      return { address: server.url, stop: () => server.stop() };
+    },
+  },
+  'kafka-r3': {
+    async open(brokers) {
+      const { KafkaStore } = await import('@cluster/store-kafka');
+      return new KafkaStore({ connect: { brokers: brokers.split(',') } });
+    },
+    async start() {
+      const { KafkaServer } = await import('../scripts/services/kafka.js');
+      const nodes = await KafkaServer.together(3);
+      return { address: nodes.map(({ url }) => url).join(','), stop: async () => { await Promise.all(nodes.map((node) => node.stop())); } };
+    },
+  },
 } as const satisfies Record<string, Kind>;
 
 export type StoreName = keyof typeof kinds;

@@ -1,12 +1,13 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { KafkaServer } from '../../scripts/services/kafka.js';
 import { NatsServer } from '../../scripts/services/nats.js';
 import { RedisServer } from '../../scripts/services/redis.js';
 
 /** Where the three processes keep their sessions. */
 export interface Place {
-  /** What each process is told: a folder, or the URL of a Redis or NATS. */
+  /** What each process is told: a folder, or the URL of a Redis, NATS or Kafka. */
   readonly address: string;
   readonly description: string;
   /** Removes what was made for the demo. */
@@ -30,4 +31,11 @@ export async function aNats(url?: string): Promise<Place> {
   if (url !== undefined) return { address: url, description: `a NATS on ${new URL(url).host}`, remove: async () => undefined };
   const nats = await NatsServer.start();
   return { address: nats.url, description: `a NATS of its own on port ${nats.port}`, remove: () => nats.stop() };
+}
+
+/** The Kafka at this address, as kafka://host:port, or one that is started for the demo. */
+export async function aKafka(url?: string): Promise<Place> {
+  if (url !== undefined) return { address: url, description: `a Kafka on ${new URL(url).host}`, remove: async () => undefined };
+  const kafka = await KafkaServer.start();
+  return { address: `kafka://${kafka.url}`, description: `a Kafka of its own on port ${kafka.port}`, remove: () => kafka.stop() };
 }
