@@ -2,13 +2,14 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
-import { availableParallelism, constants, setPriority, tmpdir } from 'node:os';
+import { constants, setPriority, tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { ensureChromium, ensureKafka, ensureNats, ensurePackages, ensureRedis, root } from './install.mjs';
 
 const args = process.argv.slice(2);
 const mayInstall = !args.includes('--no-install');
 const wanted = args.filter((arg) => arg !== '--no-install');
+const { PRIORITY_NORMAL: NORMAL, PRIORITY_BELOW_NORMAL: BELOW_NORMAL, PRIORITY_LOW: LOW } = constants.priority;
 const totals = { passed: 0, failed: 0, skipped: 0 };
 
 const isFolder = (entry) => entry.isDirectory();
@@ -22,7 +23,7 @@ const secondsSince = (startMs) => `${((performance.now() - startMs) / 1000).toFi
 async function computed(name, ...command) {
   const startMs = performance.now();
   const child = spawn(process.execPath, command, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
-  setPriority(child.pid, constants.priority.PRIORITY_LOW);
+  setPriority(child.pid, LOW);
   let said = '';
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => { said += text; });
   const [status, signal] = await once(child, 'close');
@@ -61,7 +62,7 @@ function reportLongest(testResults) {
 }
 
 /** Runs the test files that match and adds their counts; a run without a test fails, and one with a skip that the kit did not declare. */
-async function jest(...options) {
+async function jest(priority, ...options) {
   const folder = mkdtempSync(join(tmpdir(), 'cluster-test-'));
   const report = join(folder, 'report.json');
   try {
@@ -69,6 +70,7 @@ async function jest(...options) {
       '--experimental-vm-modules', '--disable-warning=ExperimentalWarning', 'node_modules/jest/bin/jest.js',
       '--json', `--outputFile=${report}`, ...options,
     ], { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });
+    setPriority(child.pid, priority);
     const [status] = await once(child, 'close');
     if (!existsSync(report)) throw new Error('jest ended without a report');
     const result = JSON.parse(readFileSync(report, 'utf8'));
@@ -107,10 +109,17 @@ const processSuites = () => [...foldersOf('packages'), ...foldersOf('examples')]
   .flatMap((folder) => readdirSync(folder).filter((name) => name.endsWith('.test.ts')).map((name) => join(folder, name)))
   .filter((file) => readFileSync(file, 'utf8').includes('testProcesses('));
 
-/** Beside the suites there is time to compute, at a low priority. Both are heard to their end. */
-async function processesAndChecks() {
+/**
+ * The suites of processes one after the other, and beside them, at a lower priority, what only computes and then all other tests,
+ * in one run so that none is left out. Both are heard to their end.
+ */
+async function checksAndTests() {
   const suites = processSuites();
-  const outcomes = await Promise.allSettled([checks(), suites.length > 0 && jest('--runTestsByPath', ...suites)]);
+  const others = async () => {
+    await checks();
+    await jest(BELOW_NORMAL, ...suites.map((file) => `--testPathIgnorePatterns=^${exactly(file)}$`));
+  };
+  const outcomes = await Promise.allSettled([suites.length > 0 && jest(NORMAL, '--maxWorkers=1', '--runTestsByPath', ...suites), others()]);
   const reasons = outcomes.flatMap(({ reason }) => reason?.message ?? []);
   if (reasons.length > 0) throw new Error(reasons.join('; '));
 }
@@ -129,7 +138,7 @@ function tests(folder) {
   if (uses(folder, 'store-redis')) redis();
   if (uses(folder, 'store-nats')) nats();
   if (uses(folder, 'store-kafka')) kafka();
-  return jest(under(`${folder}/`));
+  return jest(NORMAL, under(`${folder}/`));
 }
 
 const everything = [
@@ -139,9 +148,7 @@ const everything = [
     kafka();
     if (existsSync(join(root, shop))) ensureChromium({ mayInstall });
   }],
-  ['processes, build, types, lint and site', processesAndChecks],
-  // All others in one run, so that none is left out; some wait for servers, so one more at a time than there are processors.
-  ['tests', () => jest(`--maxWorkers=${availableParallelism() + 1}`, ...processSuites().map((file) => `--testPathIgnorePatterns=^${exactly(file)}$`))],
+  ['checks and tests', checksAndTests],
 ];
 
 function chosenSteps() {
