@@ -27,9 +27,9 @@ function converse<T>(port: number, lines: string, find: (received: Buffer) => T 
   });
 }
 
-/** Resolves when the server answers; it does so after it has read what is on its disk. */
+/** Resolves when the server answers, also that it does not let this in; it does so after it has read what is on its disk. */
 export async function pingNats(port: number, withinMs = 1000): Promise<void> {
-  await converse(port, 'PING\r\n', (received) => (received.includes('\r\nPONG\r\n') ? true : undefined), withinMs);
+  await converse(port, 'PING\r\n', (received) => (['\r\nPONG\r\n', "-ERR 'Authorization"].some((answer) => received.includes(answer)) ? true : undefined), withinMs);
 }
 
 /** Sends a request and resolves to the answer, which is JSON; rejects if nobody listens to the subject. */

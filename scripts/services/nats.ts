@@ -13,6 +13,8 @@ export interface NatsSettings {
   readonly release?: NatsRelease;
   /** Every change is on the disk before it is acknowledged (`sync_interval: always`); since 2.10. */
   readonly syncAlways?: boolean;
+  /** Default: true. */
+  readonly hasJetStream?: boolean;
   /** Lines of its configuration besides; users need a `no_auth_user`, by which it is asked whether it is ready. */
   readonly lines?: string;
 }
@@ -76,16 +78,17 @@ export class NatsServer extends ServerProcess {
 
   async #configure(): Promise<void> {
     const routes = this.#routes.join(', ');
+    const { hasJetStream = true, syncAlways = false } = this.settings;
     await writeFile(join(this.folder, 'nats.conf'), `
 listen: ${this.host}:${this.port}
 server_name: ${this.name}
 ${this.#lines}
-jetstream {
+${hasJetStream ? `jetstream {
   store_dir: ${JSON.stringify(join(this.folder, 'jetstream'))}
   max_mem: 256M
   max_file: 1G
-  ${this.settings.syncAlways === true ? 'sync_interval: always' : ''}
-}
+  ${syncAlways ? 'sync_interval: always' : ''}
+}` : ''}
 ${routes === '' ? `http: ${this.host}:${this.peerPort}` : `cluster { name: sessions, listen: ${this.host}:${this.peerPort}, advertise: ${NOWHERE}, routes: [${routes}] }`}
 `);
   }

@@ -32,7 +32,8 @@ const natsKinds: Kinds = {
   single: async () => alone(await NatsServer.start()),
   cluster: async () => {
     const nats = await NatsCluster.start();
-    return { lines: nats.urls.map((url) => `node ${url}`), stop: () => nats.stop() };
+    const servers = nats.urls.map((url) => `'${url}'`).join(', ');
+    return { lines: [`connect: { servers: [${servers}] }, replicas: 3`], stop: () => nats.stop() };
   },
 };
 

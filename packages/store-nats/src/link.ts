@@ -41,6 +41,11 @@ interface Asked {
 const ROUND_MS = 500;
 /** Choosing a leader takes 4 to 9 s. Longer, and what nobody waits for any more would be sent again and again. */
 const MAX_ROUNDS = 30;
+/**
+ * So long without an answer, and another server of the cluster may hear more than this one. Shorter than any choice of a leader: one that
+ * is cut off takes no puts, and goes on answering look-ups while another one leads.
+ */
+const LEAVE_ROUNDS = 6;
 /** How long another server of the cluster is looked for before calls fail. */
 const MOVE_MS = 1_000;
 
@@ -55,6 +60,8 @@ export class Link {
   readonly #status: QueuedIterator<Status>;
   readonly #rounds = setInterval(() => { this.#nextRound(); }, ROUND_MS).unref();
   #round = 0;
+  #leftInRound = 0;
+  #left: string | undefined;
   #tokens = 0;
   #unsent: string[] = [];
   #transport: { readonly socket?: Socket } | undefined;
@@ -87,7 +94,7 @@ export class Link {
     try {
       return new Link(await connect({ ...settings, ...source.connect }), true, isRepeated, changed);
     } catch (error) {
-      throw new ClusterError('CLUSTER_UNAVAILABLE', `NATS cannot be connected to: ${messageOf(error)}`, { cause: error });
+      throw new ClusterError('CLUSTER_UNAVAILABLE', `NATS cannot be connected to at ${[source.connect.servers].flat().join(', ')}: ${messageOf(error)}`, { cause: error });
     }
   }
 
@@ -186,13 +193,20 @@ export class Link {
     this.#asked.delete(token);
   }
 
-  /** What nobody answered is asked again; in the end it fails. */
+  /** What nobody answered is asked again, then of another server; in the end it fails. */
   #nextRound(): void {
     this.#round += 1;
+    let oldest = 0;
     for (const [token, { round, isRepeated, copies, refusal }] of this.#asked) {
-      if (this.#round - round > MAX_ROUNDS) this.#fail(token, copies === 0 && refusal !== undefined ? refusal : new Unanswered('NATS: no answer came'));
-      else if (isRepeated && this.#round - round > 1) this.#send(token);
+      const age = this.#round - round;
+      if (age > MAX_ROUNDS) this.#fail(token, copies === 0 && refusal !== undefined ? refusal : new Unanswered('NATS: no answer came'));
+      else if (isRepeated && age > 1) this.#send(token);
+      if (isRepeated) oldest = Math.max(oldest, age);
     }
+    if (oldest < LEAVE_ROUNDS || this.#round - this.#leftInRound < LEAVE_ROUNDS || !this.isOwn || !this.#isUp) return;
+    this.#leftInRound = this.#round;
+    this.#left = this.connection.getServer();
+    void this.connection.reconnect();
   }
 
   async #watch(): Promise<void> {
@@ -230,6 +244,9 @@ export class Link {
     this.#isUp = true;
     this.#isLost = false;
     this.#lastError = undefined;
+    // The client begins with the first server of its list, which may be the same.
+    if (this.#left === this.connection.getServer()) void this.connection.reconnect();
+    this.#left = undefined;
     for (const [token, { isRepeated }] of this.#asked) if (isRepeated) this.#send(token);
     this.changed(true);
   }

@@ -2,7 +2,7 @@ import type { ConnectionOptions, NatsConnection } from 'nats';
 import { ClusterError } from '@cluster/core';
 import { ClusterStoreBase, resolveOptions } from '@cluster/core/driver';
 import { NatsMap } from './nats-map.js';
-import { natsStoreOptions, type NatsStoreOptions } from './options.js';
+import { addressed, natsStoreOptions, type NatsStoreOptions } from './options.js';
 
 /**
  * Keeps sessions in a key-value bucket of NATS JetStream, on one server or on several of a cluster.
@@ -15,7 +15,7 @@ export class NatsStore extends ClusterStoreBase {
       throw new ClusterError('CLUSTER_BAD_OPTION', `NatsStore: expected either client or connect, found ${client === undefined ? 'neither' : 'both'}`);
     }
     // Both are what nats calls so; see options.ts.
-    const source = client === undefined ? { connect: connect as ConnectionOptions } : { client: client as NatsConnection };
+    const source = connect === undefined ? { client: client as NatsConnection } : { connect: addressed(connect) as ConnectionOptions };
     super(new NatsMap({ ...settings, source }), { instanceId });
   }
 }

@@ -11,7 +11,8 @@ export interface NatsClient {
 
 /** Options of nats' `connect`. Who needs others connects by himself and gives the `client`. */
 export interface NatsConnect {
-  readonly servers?: string | string[];
+  /** `host`, `host:port` or a URL, which may have `user:password@` or `token@`, percent-encoded. */
+  readonly servers: string | string[];
   readonly name?: string;
   readonly user?: string;
   readonly pass?: string;
@@ -21,7 +22,17 @@ export interface NatsConnect {
   readonly tls?: object | null;
   readonly inboxPrefix?: string;
   readonly ignoreClusterUpdates?: boolean;
+  readonly noRandomize?: boolean;
 }
+
+const OTHERS = ['name', 'user', 'pass', 'token', 'authenticator', 'tls', 'inboxPrefix', 'ignoreClusterUpdates', 'noRandomize'];
+
+/** A server as a URL, also where it is given without a scheme. */
+const urlOf = (server: string): string => (server.includes('://') ? server : `nats://${server}`);
+
+/** Also percent-encoded as it must be. */
+const isServers = (value: unknown): boolean => (Array.isArray(value) ? value.length > 0 && value.every((each) => isServers(each) && !Array.isArray(each))
+  : typeof value === 'string' && URL.canParse(urlOf(value)) && !/%(?![\da-f]{2})/i.test(value));
 
 /** The options of a NATS store. */
 export const natsStoreOptions = {
@@ -31,8 +42,8 @@ export const natsStoreOptions = {
     meaning: "A connection of the application's own; it is used, and never closed. Either this or `connect`.",
   } satisfies OptionSpec<NatsClient | undefined> as OptionSpec<NatsClient | undefined>,
   connect: {
-    default: undefined, secret: true, expected: "the options of nats' connect",
-    accepts: (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+    default: undefined, secret: true, expected: `the options of nats' connect: servers ('nats://a:4222' or a list of such), and of the others ${OTHERS.join(', ')}`,
+    accepts: (value) => typeof value === 'object' && value !== null && 'servers' in value && isServers(value.servers) && Object.keys(value).every((key) => key === 'servers' || OTHERS.includes(key)),
     meaning: "What nats' `connect` is given: `{ servers: ['nats://a:4222', 'nats://b:4222'], user, pass, tls }`. Either this or `client`.",
   } satisfies OptionSpec<NatsConnect | undefined> as OptionSpec<NatsConnect | undefined>,
   bucket: {
@@ -57,3 +68,12 @@ export type NatsStoreOptions = {
   readonly storage?: 'file' | 'memory';
   readonly instanceId?: string;
 } & ({ readonly client: NatsClient } | { readonly connect: NatsConnect });
+
+/** The same for nats itself, which ignores who stands in a URL. */
+export function addressed({ servers, ...others }: NatsConnect): NatsConnect {
+  const urls = (typeof servers === 'string' ? [servers] : servers).map((server) => new URL(urlOf(server)));
+  const { username = '', password = '' } = urls.find((url) => url.username !== '') ?? {};
+  const [user, pass] = [decodeURIComponent(username), decodeURIComponent(password)];
+  const who = username === '' ? {} : password === '' ? { token: user } : { user, pass };
+  return { ...who, ...others, servers: urls.map(({ host }) => host) };
+}

@@ -1,6 +1,7 @@
 import { afterAll, describe, it } from '@jest/globals';
 import { join } from 'node:path';
 import { testDriver, testStore } from '@cluster/conformance';
+import { NatsCluster } from '../../../scripts/services/nats-cluster.js';
 import { natsReleases, NatsServer } from '../../../scripts/services/nats.js';
 import { NatsMap } from '../src/nats-map.js';
 
@@ -18,6 +19,17 @@ for (const [at, server] of servers.entries()) {
   });
 }
 
+// Where no current server could be built there is none that replicates.
+const cluster = natsReleases().includes('built') ? await NatsCluster.start() : undefined;
+if (cluster !== undefined) {
+  describe('over three NATS servers', () => {
+    testDriver({ describe, it }, {
+      open: () => new NatsMap({ source: { connect: { servers: [...cluster.urls] } }, bucket: 'cluster', replicas: 3, storage: 'file' }),
+      lateMs: 1_500, maxValueBytes: 1_000_000,
+    });
+  });
+}
+
 const newest = servers.at(-1);
 if (newest === undefined) throw new Error('one is always there');
 
@@ -26,4 +38,4 @@ testStore({ describe, it }, {
   execArgv: ['--conditions=@cluster/source', '--import', register],
 });
 
-afterAll(async () => { await Promise.all(servers.map((server) => server.stop())); });
+afterAll(async () => { await Promise.all([...servers.map((server) => server.stop()), cluster?.stop()]); });

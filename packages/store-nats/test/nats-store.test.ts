@@ -5,7 +5,7 @@ import { Container } from 'inversify';
 import { connect, type NatsConnection } from 'nats';
 import { ClusterStore, DistributedManager, Manager, type Session } from '@cluster/core';
 import { managerModule } from '@cluster/core/inversify';
-import { natsReleases, NatsServer } from '../../../scripts/services/nats.js';
+import { NatsServer } from '../../../scripts/services/nats.js';
 import { until } from '../../../scripts/services/server-process.js';
 import { messageOf } from '../src/failures.js';
 import { NatsStore, type NatsStoreOptions } from '../src/index.js';
@@ -37,7 +37,8 @@ describe('the options', () => {
       .toThrow(expect.objectContaining({
         code: 'CLUSTER_BAD_OPTION',
         message: 'NatsStore: client: expected a connection of the package nats 2 (where yours is of @nats-io/*, give connect its options in place of client), found {}; '
-          + "connect: expected the options of nats' connect, found a string; "
+          + "connect: expected the options of nats' connect: servers ('nats://a:4222' or a list of such), and of the others name, user, pass, token, authenticator, "
+          + 'tls, inboxPrefix, ignoreClusterUpdates, noRandomize, found a string; '
           + "bucket: expected 1 to 64 of the characters A-Z a-z 0-9 _ -, found 'a.b'; "
           + 'replicas: expected 1, 3 or 5, found 2; '
           + "storage: expected 'file' or 'memory', found 'disk'; "
@@ -45,6 +46,9 @@ describe('the options', () => {
           + 'url: no such option; known are client, connect, bucket, replicas, storage, instanceId',
       }));
   });
+
+  it.each([{}, { server: 'nats://a' }, { servers: [] }, { servers: [[]] }, { servers: 'nats://a b' }, { servers: 'nats://user:50%@a' }, { servers: 'a', reconnect: false }])(
+    'do not connect by %j', (connect) => { expect(() => made({ connect })).toThrow(/^NatsStore: connect: expected the options of nats' connect: servers .* found an object$/); });
 
   it('are either a client or how to connect', () => {
     expect(() => made({})).toThrow('NatsStore: expected either client or connect, found neither');
@@ -63,6 +67,27 @@ describe('a client', () => {
     const later = new DistributedManager(new NatsStore({ client }), { context: 'lent' });
     expect((await later.findSession(session.id, { access: 'snapshot' }))?.get('user')).toBe('Anna');
     await later.stop();
+  });
+});
+
+describe('what is never answered', () => {
+  it('fails in the end, and is forgotten', async () => {
+    await using own = await NatsServer.start();
+    const lent = await connect({ servers: own.url });
+    jest.useFakeTimers({ doNotFake: ['setImmediate', 'setTimeout', 'nextTick', 'queueMicrotask', 'performance', 'Date', 'hrtime', 'clearTimeout', 'clearImmediate'] });
+    try {
+      const map = new NatsMap({ source: { client: lent }, bucket: 'cluster', replicas: 1, storage: 'file' });
+      await map.start(nobody);
+      await own.freeze();
+      const asked = map.get('shop.s.a').catch(messageOf);
+      jest.advanceTimersByTime(15_500);
+      expect(await asked).toBe('NATS: no answer came');
+      await own.thaw();
+      await map.stop();
+    } finally {
+      jest.useRealTimers();
+    }
+    await lent.close();
   });
 });
 
@@ -108,10 +133,27 @@ describe('what is asked', () => {
   });
 });
 
+describe('a server that asks who comes', () => {
+  it.each([['user: "the shop", password: "a:b"', 'the%20shop:a%3Ab'], ['token: "t@1"', 't%401']])('is told by the URL (%s)', async (who, said) => {
+    await using own = await NatsServer.start({ lines: `authorization { ${who} }` });
+    const manager = new DistributedManager(new NatsStore({ connect: { servers: `nats://${said}@${own.host}:${own.port}` } }));
+    await manager.start();
+    await manager.stop();
+  });
+
+  it('and refuses is named, and what it was told is not', async () => {
+    await using own = await NatsServer.start({ lines: 'authorization { user: shop, password: open }' });
+    const manager = new DistributedManager(new NatsStore({ connect: { servers: [`nats://shop:sesame@${own.host}:${own.port}`] } }));
+    await expect(manager.start()).rejects.toMatchObject({
+      code: 'CLUSTER_UNAVAILABLE', message: `NATS cannot be connected to at ${own.host}:${own.port}: 'Authorization Violation'`,
+    });
+  });
+});
+
 describe('a server that is not there', () => {
   it('is named by start', async () => {
     const manager = new DistributedManager(new NatsStore({ connect: { servers: 'nats://127.0.0.1:1' } }));
-    await expect(manager.start()).rejects.toMatchObject({ code: 'CLUSTER_UNAVAILABLE', message: expect.stringContaining('NATS cannot be connected to') });
+    await expect(manager.start()).rejects.toMatchObject({ code: 'CLUSTER_UNAVAILABLE', message: 'NATS cannot be connected to at 127.0.0.1:1: CONNECTION_REFUSED' });
     await manager.stop();
   });
 
@@ -147,111 +189,6 @@ describe('a server that is not there', () => {
     await own.restart();
     await until('it is told', async () => await map.get('shop.s.a').then(String, messageOf)
       === 'there is no connection to NATS (it said AUTHORIZATION_VIOLATION); nothing was changed');
-    await map.stop();
-  });
-});
-
-describe('a bucket', () => {
-  it('with replicas is refused on a server whose replicas accept two puts of the same revision', async () => {
-    await using old = await NatsServer.start({ release: 'installed' });
-    const map = new NatsMap({ source: { connect: { servers: old.url } }, bucket: 'cluster', replicas: 3, storage: 'file' });
-    await expect(map.start(nobody)).rejects.toMatchObject({
-      code: 'CLUSTER_UNAVAILABLE',
-      message: expect.stringMatching(/^NATS: with replicas expected servers of 2\.11 or later, found '2\.(9|10)\.\d+': older ones may accept two changes of the same state\. /),
-    });
-  });
-
-  it('with one replica is refused in a cluster of servers, where a client on another one does not notice that it went back', async () => {
-    // One node of them; its configuration says that it belongs to a cluster.
-    await using node = await NatsServer.start();
-    await node.join([1]);
-    await node.restart();
-    await expect(mapIn('cluster', node).start(nobody)).rejects.toMatchObject({
-      code: 'CLUSTER_UNAVAILABLE',
-      message: "NATS: in a cluster of servers ('sessions') expected replicas: 3, or 5, found 1: what is lost with the one server that keeps the bucket would not be "
-        + 'noticed on the others. Give replicas: 3, or connect to a server that is in no cluster',
-    });
-  });
-
-  it('that is found further back by a put raises the generation, and puts at once do not', async () => {
-    const map = mapIn('back');
-    await map.start(nobody);
-    const put = (key: string) => map.compareAndSet(`shop.s.${key}`, undefined, { value: 'x', lifetimeMs: LONG_MS });
-    const generation = map.generation();
-    await Promise.all(Array.from({ length: 64 }, (_each, at) => put(`a${at}`)));
-    expect(map.generation()).toBe(generation);
-    const { config } = await server.ask('$JS.API.STREAM.INFO.KV_back') as { config: object };
-    await server.ask('$JS.API.STREAM.DELETE.KV_back');
-    await server.ask('$JS.API.STREAM.CREATE.KV_back', config);
-    await map.get('shop.s.a');
-    // The server has said by now that the bucket was made anew, which in a cluster it may not.
-    const told = map.generation();
-    await put('b');
-    const found = map.generation();
-    expect(found).not.toBe(told);
-    await put('c');
-    expect(map.generation()).toBe(found);
-    await map.stop();
-  });
-
-  it('that differs from the options is refused, and each difference named', async () => {
-    await server.ask('$JS.API.STREAM.CREATE.KV_other', { name: 'KV_other', subjects: ['$KV.other.>'], storage: 'memory', max_msgs_per_subject: 5, discard: 'new' });
-    await expect(mapIn('other').start(nobody)).rejects.toMatchObject({
-      code: 'CLUSTER_UNAVAILABLE',
-      message: "NATS: the bucket 'other' is not as it must be: max_msgs_per_subject: expected 1, found 5; storage: expected \"file\", found \"memory\". "
-        + 'Name another bucket, give the options it was made with, or edit its stream',
-    });
-  });
-
-  it('that is full is said to be, and changes nothing', async () => {
-    const map = mapIn('full');
-    await map.start(nobody);
-    const { config } = await server.ask('$JS.API.STREAM.INFO.KV_full') as { config: object };
-    await server.ask('$JS.API.STREAM.UPDATE.KV_full', { ...config, max_bytes: 1 });
-    await expect(map.compareAndSet('shop.s.a', undefined, { value: 'x', lifetimeMs: LONG_MS })).rejects.toMatchObject({
-      code: 'CLUSTER_UNAVAILABLE', message: 'NATS refused: maximum bytes exceeded; nothing was changed',
-    });
-    await map.stop();
-  });
-
-  it('that is found unfit after a reconnection takes no puts until it is mended', async () => {
-    await using own = await NatsServer.start();
-    const map = mapIn('cluster', own);
-    await map.start(nobody);
-    const put = () => map.compareAndSet('shop.s.a', undefined, { value: 'x', lifetimeMs: LONG_MS }).then(() => 'done', messageOf);
-    const { config } = await own.ask('$JS.API.STREAM.INFO.KV_cluster') as { config: object };
-    await own.ask('$JS.API.STREAM.UPDATE.KV_cluster', { ...config, discard: 'old' });
-    await own.restart();
-    await until('it is found', async () => (await put()).startsWith('NATS: the bucket \'cluster\' is not as it must be: discard: expected "new", found "old"'));
-    await own.ask('$JS.API.STREAM.UPDATE.KV_cluster', config);
-    await until('it is taken again', async () => (await map.compareAndSet(`shop.s.${Math.random()}`, undefined, { value: 'x', lifetimeMs: LONG_MS })
-      .catch(() => undefined)) !== undefined);
-    await map.stop();
-  });
-
-  it('that is deleted and made anew does not take an old revision for one of its own', async () => {
-    const map = mapIn('again');
-    await map.start(nobody);
-    await map.compareAndSet('shop.s.a', undefined, { value: 'x', lifetimeMs: LONG_MS });
-    const generation = map.generation();
-    const { config } = await server.ask('$JS.API.STREAM.INFO.KV_again') as { config: object };
-    await server.ask('$JS.API.STREAM.DELETE.KV_again');
-    await server.ask('$JS.API.STREAM.CREATE.KV_again', config);
-    expect(await map.get('shop.s.a')).toBeUndefined();
-    expect(map.generation()).not.toBe(generation);
-    await map.stop();
-  });
-
-  it('whose keys others delete or let expire with a marker has those as absent, and takes them again', async () => {
-    const map = mapIn('marked');
-    await map.start(nobody);
-    const kv = await client.jetstream().views.kv('marked', { bindOnly: true });
-    const first = await map.compareAndSet('shop.s.a', undefined, { value: 'x', lifetimeMs: LONG_MS });
-    await kv.delete('shop.s/a');
-    expect(await map.get('shop.s.a')).toBeUndefined();
-    expect(await map.compareAndSet('shop.s.a', first, { value: 'y', lifetimeMs: LONG_MS })).toBeUndefined();
-    expect(await map.compareAndSet('shop.s.a', undefined, { value: 'z', lifetimeMs: LONG_MS })).toBeDefined();
-    expect(await map.get('shop.s.a')).toMatchObject({ value: 'z' });
     await map.stop();
   });
 });
@@ -297,33 +234,6 @@ describe('round trips, by the count of the server', () => {
     expect(await during(async () => { found = await manager.findSession(id); })).toBe(2);
     found?.set('count', 2);
     expect(await during(() => manager.sendSession(found!))).toBe(1);
-  });
-});
-
-describe.each(natsReleases())('a lifetime (%s)', (release) => {
-  it('ends an entry for readers and writers, and leaves nothing of it', async () => {
-    await using own = await NatsServer.start({ release });
-    const map = mapIn('cluster', own);
-    await map.start(nobody);
-    const revision = await map.compareAndSet('shop.s.a', undefined, { value: 'x', lifetimeMs: 1_000 });
-    await new Promise((resolve) => { setTimeout(resolve, 1_500); });
-    expect(await map.get('shop.s.a')).toBeUndefined();
-    expect(await map.compareAndSet('shop.s.a', revision, { value: 'late', lifetimeMs: LONG_MS })).toBeUndefined();
-    await map.sweep(10);
-    expect(await own.ask('$JS.API.STREAM.INFO.KV_cluster')).toMatchObject({ state: { messages: 0 } });
-    await map.stop();
-  });
-});
-
-describe('entries that are over, where instances clear them away', () => {
-  it('are swept by two at once, each of them by one', async () => {
-    await using own = await NatsServer.start({ release: 'installed' });
-    const maps = [mapIn('cluster', own), mapIn('cluster', own)];
-    for (const map of maps) await map.start(nobody);
-    for (let made = 0; made < 30; made += 1) await maps[0]?.compareAndSet(`shop.s.${made}`, undefined, { value: 'x', lifetimeMs: 1 });
-    const swept = await Promise.all(maps.map((map) => map.sweep(100)));
-    expect(swept.reduce((sum, each) => sum + each, 0)).toBe(30);
-    await Promise.all(maps.map((map) => map.stop()));
   });
 });
 
