@@ -105,7 +105,7 @@ export class Link {
    * @throws Refusal, CLUSTER_TOO_LARGE; or Unanswered: it may have been done
    */
   ask<T>(subject: string, content = '', { headers, withinMs }: { readonly headers?: MsgHdrs; readonly withinMs?: number } = {}): Promise<T> {
-    if (this.#isLost) return Promise.reject(new Refusal('lost', `there is no connection to NATS${this.#why}`));
+    if (this.#isLost) return Promise.reject(new Refusal('lost', `there is no connection to NATS at ${this.connection.getServer()}${this.#why}`));
     return new Promise((resolve, reject) => {
       const token = String(this.#tokens += 1);
       const isRepeated = this.isRepeated && withinMs === undefined;

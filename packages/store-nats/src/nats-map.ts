@@ -64,6 +64,7 @@ export class NatsMap implements SessionMap {
     try {
       // Before anything is asked, of which the answers could not come.
       await link.settled();
+      checkSize(context, link.connection.info?.max_payload);
       const expires = await openBucket(link, this.options);
       link.subscribe(this.#mailbox(context, context.instanceId), (message) => {
         message.respond('{}');
@@ -246,6 +247,12 @@ export class NatsMap implements SessionMap {
     if (this.#running === undefined) throw new ClusterError('CLUSTER_STOPPED', 'the NATS store is not running');
     return this.#running;
   }
+}
+
+function checkSize({ maxRecordBytes = 0 }: DriverContext, maxPayload = Infinity): void {
+  if (maxRecordBytes <= maxPayload) return;
+  throw new ClusterError('CLUSTER_UNAVAILABLE', `NATS: expected a server whose max_payload is at least maxRecordBytes (${maxRecordBytes}), found ${maxPayload}. `
+    + 'Raise max_payload on all servers, or give the manager a lower maxRecordBytes');
 }
 
 /** The client's own decoding drops a byte order mark. */

@@ -70,6 +70,22 @@ describe('a client', () => {
   });
 });
 
+describe('a server that takes no large messages', () => {
+  it('is refused by a manager whose records may be larger, and taken with smaller ones', async () => {
+    await using own = await NatsServer.start({ lines: 'max_payload: 65536' });
+    const managerOf = (options: { maxRecordBytes?: number }) => new DistributedManager(new NatsStore({ connect: { servers: own.url } }), options);
+    const refused = managerOf({});
+    await expect(refused.start()).rejects.toMatchObject({
+      code: 'CLUSTER_UNAVAILABLE', message: 'NATS: expected a server whose max_payload is at least maxRecordBytes (1048576), found 65536. '
+        + 'Raise max_payload on all servers, or give the manager a lower maxRecordBytes',
+    });
+    await refused.stop();
+    const taken = managerOf({ maxRecordBytes: 60_000 });
+    await taken.start();
+    await taken.stop();
+  });
+});
+
 describe('what is never answered', () => {
   it('fails in the end, and is forgotten', async () => {
     await using own = await NatsServer.start();
@@ -188,7 +204,7 @@ describe('a server that is not there', () => {
     await own.configure(users('new'));
     await own.restart();
     await until('it is told', async () => await map.get('shop.s.a').then(String, messageOf)
-      === 'there is no connection to NATS (it said AUTHORIZATION_VIOLATION); nothing was changed');
+      === `there is no connection to NATS at ${own.host}:${own.port} (it said AUTHORIZATION_VIOLATION); nothing was changed`);
     await map.stop();
   });
 });

@@ -97,6 +97,8 @@ export interface DriverContext {
   readonly receive: (message: Message) => void;
   /** To be called with false while signals cannot arrive, with true when they can again. */
   readonly listening: (up: boolean) => void;
+  /** How large the encoded content of a session may become; undefined: unknown. */
+  readonly maxRecordBytes?: number | undefined;
 }
 
 /**

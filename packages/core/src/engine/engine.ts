@@ -30,6 +30,7 @@ export interface EngineSettings {
   readonly maxInMemory: { readonly sessions: number; readonly bytes: number };
   readonly affinity: 'auto' | 'keep' | 'release';
   readonly publicUrl?: string | undefined;
+  readonly maxRecordBytes?: number;
 }
 
 const DONE = Promise.resolve();
@@ -86,7 +87,7 @@ export class Engine {
 
   async start(context: string): Promise<void> {
     await this.calls.start({
-      context, instanceId: this.instanceId,
+      context, instanceId: this.instanceId, maxRecordBytes: this.settings.maxRecordBytes,
       receive: (message) => { this.revokes.receive(message); },
       listening: (up) => { this.lease.listening(up); },
     }).catch((error: unknown) => { throw unavailable(error); });
