@@ -182,3 +182,20 @@ function fetchKafka(mayInstall) {
     rmSync(folder, { recursive: true, force: true });
   }
 }
+
+/** Of Debian. The one on the PATH is for root, and for the system's own service. */
+export const rabbitScript = '/usr/lib/rabbitmq/bin/rabbitmq-server';
+const OLDEST_RABBIT = [3, 10];
+
+/** Installs Debian's rabbitmq-server unless it is there, and sees that it is not too old. Starts nothing. */
+export function ensureRabbit({ mayInstall = true } = {}) {
+  if (!existsSync(rabbitScript)) withoutStarting(() => installDebian('rabbitmq-server', `To start a RabbitMQ takes ${rabbitScript}`, mayInstall));
+  const { stdout, error } = spawnSync('/usr/bin/dpkg-query', ['--show', '--showformat=${Version}', 'rabbitmq-server'], { encoding: 'utf8' });
+  const version = /^[\d.]+/.exec(stdout ?? '')?.[0];
+  if (version === undefined) throw new Error(`the version of rabbitmq-server: expected a number, found ${error?.message ?? JSON.stringify(stdout)}`);
+  const [major, minor] = version.split('.').map(Number);
+  if (major < OLDEST_RABBIT[0] || (major === OLDEST_RABBIT[0] && minor < OLDEST_RABBIT[1])) {
+    throw new Error(`rabbitmq-server: expected version ${OLDEST_RABBIT.join('.')} or newer, found ${version}`);
+  }
+  return version;
+}

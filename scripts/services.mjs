@@ -1,14 +1,15 @@
-// npm run services -- ensure [--no-install] | up redis [--aof | --sentinel | --cluster] | up nats [--cluster] | up kafka [--cluster] | down: the servers that the tests talk to.
-import { ensureKafka, ensureNats, ensurePackages, ensureRedis } from './install.mjs';
+// npm run services -- ensure [--no-install] | up redis [--aof | --sentinel | --cluster] | up nats [--cluster] | up kafka [--cluster] | up rabbitmq [--cluster] | down: the servers that the tests talk to.
+import { ensureKafka, ensureNats, ensurePackages, ensureRabbit, ensureRedis } from './install.mjs';
 
 const USAGE = `usage: npm run services -- <command>
   ensure [--no-install]                          what the tests need is installed (Debian, as root) and not too old
   up redis [--aof | --sentinel | --cluster]      starts it on free ports of 127.0.0.1 until Ctrl-C or down; nothing is left behind
   up nats [--cluster]                            the same: one server, or three that replicate
   up kafka [--cluster]                           the same, with Java; the first time Maven fetches it
+  up rabbitmq [--cluster]                        the same, with Debian's RabbitMQ
   down                                           ends what every up in this checkout has started`;
 
-const ensureOf = { redis: ensureRedis, nats: ensureNats, kafka: ensureKafka };
+const ensureOf = { redis: ensureRedis, nats: ensureNats, kafka: ensureKafka, rabbitmq: ensureRabbit };
 
 async function main([command, ...rest]) {
   const options = new Set(rest);
@@ -18,6 +19,7 @@ async function main([command, ...rest]) {
     console.log(`redis-server ${ensureRedis({ mayInstall })}`);
     console.log(`nats-server ${ensureNats({ mayInstall }).join(' and ')}`);
     console.log(`kafka ${ensureKafka({ mayInstall })}`);
+    console.log(`rabbitmq-server ${ensureRabbit({ mayInstall })}`);
     return;
   }
   const server = rest[0];

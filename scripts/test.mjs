@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { constants, setPriority, tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
-import { ensureChromium, ensureKafka, ensureNats, ensurePackages, ensureRedis, root } from './install.mjs';
+import { ensureChromium, ensureKafka, ensureNats, ensurePackages, ensureRabbit, ensureRedis, root } from './install.mjs';
 
 const args = process.argv.slice(2);
 const mayInstall = !args.includes('--no-install');
@@ -131,6 +131,7 @@ const uses = (folder, store) => {
 };
 const redis = () => console.log(`redis-server ${ensureRedis({ mayInstall })}`);
 const kafka = () => console.log(`kafka ${ensureKafka({ mayInstall })}`);
+const rabbit = () => console.log(`rabbitmq-server ${ensureRabbit({ mayInstall })}`);
 const nats = () => console.log(`nats-server ${ensureNats({ mayInstall }).join(' and ')}`);
 
 function tests(folder) {
@@ -138,6 +139,7 @@ function tests(folder) {
   if (uses(folder, 'store-redis')) redis();
   if (uses(folder, 'store-nats')) nats();
   if (uses(folder, 'store-kafka')) kafka();
+  if (uses(folder, 'store-rabbitmq')) rabbit();
   return jest(NORMAL, under(`${folder}/`));
 }
 
@@ -146,6 +148,7 @@ const everything = [
     redis();
     nats();
     kafka();
+    rabbit();
     if (existsSync(join(root, shop))) ensureChromium({ mayInstall });
   }],
   ['checks and tests', checksAndTests],

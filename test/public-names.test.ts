@@ -24,6 +24,8 @@ const doors: Readonly<Record<string, Door>> = {
   '@cluster/store-filesystem/inversify': { values: 'filesystemStoreModule', types: '' },
   '@cluster/store-kafka': { values: 'KafkaStore', types: 'KafkaConnect KafkaPort KafkaRecord KafkaStoreOptions Reader Reading StoredRecord TopicSettings' },
   '@cluster/store-kafka/inversify': { values: 'kafkaStoreModule', types: '' },
+  '@cluster/store-rabbitmq': { values: 'RabbitStore', types: 'RabbitStoreOptions' },
+  '@cluster/store-rabbitmq/inversify': { values: 'rabbitStoreModule', types: '' },
   '@cluster/store-nats': { values: 'NatsStore', types: 'NatsStoreOptions' },
   '@cluster/store-nats/inversify': { values: 'natsStoreModule', types: '' },
   '@cluster/store-redis': { values: 'RedisStore', types: 'RedisStoreOptions' },

@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { KafkaServer, pingKafka } from '../scripts/services/kafka.js';
 import { NatsCluster } from '../scripts/services/nats-cluster.js';
 import { natsReleases, NatsServer } from '../scripts/services/nats.js';
+import { pingRabbit, RabbitServer } from '../scripts/services/rabbitmq.js';
 import { RedisCluster } from '../scripts/services/redis-cluster.js';
 import { RedisSentinel } from '../scripts/services/redis-sentinel.js';
 import { RedisServer } from '../scripts/services/redis.js';
@@ -257,6 +258,25 @@ describe('a Kafka', () => {
   });
 });
 
+describe('a RabbitMQ', () => {
+  it('is there again when it is killed and started, and leaves nothing when it is stopped, nor do three', async () => {
+    const server = await RabbitServer.start();
+    const { pid, mapperPid, folder } = server;
+    await server.kill();
+    await expect(pingRabbit(server.port)).rejects.toThrow('ECONNREFUSED');
+    await server.restart();
+    await server.freeze();
+    await expect(pingRabbit(server.port, 200)).rejects.toThrow('aborted');
+    await server.stop();
+    expect({ isAlive: isAlive(pid!), folder: existsSync(folder), pid: server.pid }).toEqual({ isAlive: false, folder: false, pid: undefined });
+    const nodes = await RabbitServer.together(3);
+    for (const { port } of nodes) await pingRabbit(port);
+    const mappers = nodes.flatMap((node) => node.mapperPid ?? []);
+    await Promise.all(nodes.map((node) => node.stop()));
+    expect([mapperPid!, ...mappers].map(isAlive)).toEqual([false, false]);
+  });
+});
+
 describe('npm run services -- up redis', () => {
   const command = (...args: string[]) => spawn(process.execPath, ['scripts/services.mjs', ...args], { cwd: repository, stdio: ['ignore', 'pipe', 'inherit'] });
   /** Resolves when it has said how it is ended. */
@@ -328,6 +348,8 @@ describe('npm run services -- ensure', () => {
   it.each(['6.2.0', '7.0.15', '10.0.1'])('is content with %s', async (version) => {
     await pretend(version);
     await mkdir(join(folder, 'cluster-services/kafka-4.4.0/libs'), { recursive: true });
-    expect(ensure(folder)).toEqual({ status: 0, printed: `redis-server ${version}\nnats-server 2.9.10\nkafka 4.4.0\n` });
+    const { status, printed } = ensure(folder);
+    // RabbitMQ is looked for where Debian has it, whatever the PATH.
+    expect({ status, printed: printed.replace(/\nrabbitmq-server \d[\d.]*\n$/, '') }).toEqual({ status: 0, printed: `redis-server ${version}\nnats-server 2.9.10\nkafka 4.4.0` });
   });
 });

@@ -3,6 +3,7 @@ import { Doorbell, ringAll } from './doorbell.js';
 import { KafkaServer } from './kafka.js';
 import { NatsCluster } from './nats-cluster.js';
 import { NatsServer } from './nats.js';
+import { RabbitServer } from './rabbitmq.js';
 import { RedisCluster } from './redis-cluster.js';
 import { RedisSentinel } from './redis-sentinel.js';
 import { RedisServer } from './redis.js';
@@ -45,9 +46,17 @@ const kafkaKinds: Kinds = {
   },
 };
 
-const kindsOf = { redis: redisKinds, nats: natsKinds, kafka: kafkaKinds };
+const rabbitKinds: Kinds = {
+  single: async () => alone(await RabbitServer.start()),
+  cluster: async () => {
+    const nodes = await RabbitServer.together(3);
+    return { lines: nodes.map(({ url }) => `node ${url}`), stop: async () => { await Promise.all(nodes.map((node) => node.stop())); } };
+  },
+};
 
-const alone = (server: RedisServer | NatsServer | KafkaServer): Running => ({ lines: [server.url], stop: () => server.stop() });
+const kindsOf = { redis: redisKinds, nats: natsKinds, kafka: kafkaKinds, rabbitmq: rabbitKinds };
+
+const alone = (server: RedisServer | NatsServer | KafkaServer | RabbitServer): Running => ({ lines: [server.url], stop: () => server.stop() });
 
 /** Starts a server of this kind and says where it is; resolves when nothing is left of it, after Ctrl-C or `down`. */
 export async function up(server: keyof typeof kindsOf, kind: string): Promise<void> {

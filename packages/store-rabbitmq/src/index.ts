@@ -1,0 +1,2 @@
+export { RabbitStore } from './rabbit-store.js';
+export type { RabbitStoreOptions } from './options.js';

@@ -1,0 +1,33 @@
+import { count, name, type OptionSpec, type OptionSpecs } from '@cluster/core/driver';
+
+const isUrl = (value: unknown): value is string => typeof value === 'string' && /^amqps?:\/\//.test(value);
+
+/** The options of a RabbitMQ store. */
+export const rabbitStoreOptions = {
+  urls: {
+    default: [], secret: true, expected: "a list of amqp:// or amqps:// URLs, such as ['amqp://user:password@a:5672/vhost']",
+    accepts: (value) => Array.isArray(value) && value.length > 0 && value.every(isUrl),
+    meaning: "Nodes of the broker, as `['amqp://user:password@a:5672/vhost']`; the next one is tried when one cannot be reached. Required.",
+  } satisfies OptionSpec<readonly string[]> as OptionSpec<readonly string[]>,
+  socket: {
+    default: {}, secret: true, expected: "an object, as amqplib's connect takes it", accepts: (value) => typeof value === 'object' && value !== null && !('recovery' in value),
+    meaning: "What amqplib's `connect` takes beside the URL: `ca`, `cert`, `key`, `servername`, `credentials`. Without its `recovery`: the store has its own.",
+  } satisfies OptionSpec<object> as OptionSpec<object>,
+  stream: {
+    default: 'cluster', expected: '1 to 64 of the characters A-Z a-z 0-9 . _ -', accepts: (value) => typeof value === 'string' && /^[\w.-]{1,64}$/.test(value),
+    meaning: 'Each context has a stream of its own, `<stream>.<context>`, and a small one beside it; made if it is not there, else it must be as the options say.',
+  } satisfies OptionSpec<string> as OptionSpec<string>,
+  replicas: count(1, 'How many nodes keep it; most of them must have a change before it is acknowledged. In a cluster 3, and no more than it has nodes.', 1),
+  maxBytes: count(268_435_456, 'At so many bytes of sessions no new ones are taken (`CLUSTER_FULL`): every instance has all of them in memory. The stream takes up to nine times as many on the disk.', 1_048_576),
+  instanceId: name(undefined, 'Name of this instance in locks and signals. Default: a random one.'),
+} as const satisfies OptionSpecs;
+
+/** Options of a RabbitMQ store: `urls` is required. */
+export interface RabbitStoreOptions {
+  readonly urls: readonly string[];
+  readonly socket?: object;
+  readonly stream?: string;
+  readonly replicas?: number;
+  readonly maxBytes?: number;
+  readonly instanceId?: string;
+}

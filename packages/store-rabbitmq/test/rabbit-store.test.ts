@@ -1,0 +1,191 @@
+import 'reflect-metadata';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import amqplib, { type ChannelModel } from 'amqplib';
+import { Container } from 'inversify';
+import { ClusterError, ClusterStore, DistributedManager, Manager } from '@cluster/core';
+import type { LogRecord } from '@cluster/core/driver';
+import { managerModule } from '@cluster/core/inversify';
+import { RabbitServer } from '../../../scripts/services/rabbitmq.js';
+import { RabbitStore, type RabbitStoreOptions } from '../src/index.js';
+import { rabbitStoreModule } from '../src/inversify.js';
+import { RabbitLog } from '../src/rabbit-log.js';
+import { LogTime, readRecord, writeRecord } from '../src/record.js';
+
+let server: RabbitServer;
+let connection: ChannelModel;
+beforeAll(async () => {
+  server = await RabbitServer.start();
+  connection = await amqplib.connect(server.url, { noDelay: true });
+});
+afterAll(async () => {
+  await connection.close().catch(() => undefined);
+  await server.stop();
+});
+
+/** What a caller without types could pass. */
+const made = (options: object): RabbitStore => new RabbitStore(options as RabbitStoreOptions);
+const logOf = (stream: string, rest: object = {}) => new RabbitLog({ urls: [server.url], socket: {}, stream, replicas: 1, maxBytes: 1_048_576, ...rest });
+const nobody = { context: 'shop', instanceId: 'one', receive: () => undefined, listening: () => undefined };
+
+async function until(what: string, ask: () => boolean | Promise<boolean>): Promise<void> {
+  const endMs = performance.now() + 20_000;
+  while (!await ask()) {
+    if (performance.now() > endMs) throw new Error(`waited in vain until ${what}`);
+    await sleep(10);
+  }
+}
+
+async function reading(log: RabbitLog): Promise<LogRecord[]> {
+  const records: LogRecord[] = [];
+  await log.start(nobody);
+  log.follow(0, (record) => { records.push(record); });
+  return records;
+}
+
+describe('the options', () => {
+  it('are refused all at once, each with what was expected and found', () => {
+    expect(() => made({ urls: ['http://a'], socket: { recovery: true }, stream: 'a b', replicas: 0, maxBytes: 1, instanceId: 'no spaces', url: 1 })).toThrow(expect.objectContaining({
+      code: 'CLUSTER_BAD_OPTION', message: expect.stringMatching(/^RabbitStore: urls: expected a list .*; socket: .*; stream: .*; replicas: .*; maxBytes: .*; instanceId: .*; url: no such option/),
+    }));
+    expect(() => made({})).toThrow(expect.objectContaining({ code: 'CLUSTER_BAD_OPTION' }));
+  });
+});
+
+describe('a broker that cannot be used', () => {
+  it.each([
+    ['is not there', () => ({ urls: ['amqp://127.0.0.1:1'] }), /cannot be connected to/],
+    ['knows no such vhost', () => ({ urls: [`${server.url}/nowhere`] }), /the vhost of the URL is not there/],
+    ['does not know the user', () => ({ urls: [server.url.replace('//', '//guest:wrong@')] }), /ACCESS.REFUSED/],
+  ])('%s', async (_, options, message) => {
+    await expect(logOf('never', options()).start(nobody)).rejects.toMatchObject({ code: 'CLUSTER_UNAVAILABLE', message: expect.stringMatching(message) });
+  });
+
+  it('has another stream of that name', async () => {
+    const channel = await connection.createChannel();
+    await channel.assertQueue('other.shop', { durable: true, arguments: { 'x-queue-type': 'stream', 'x-max-length-bytes': 5 } });
+    await channel.close();
+    await expect(logOf('other').start(nobody)).rejects.toMatchObject({
+      code: 'CLUSTER_UNAVAILABLE', message: expect.stringMatching(/^RabbitMQ: the stream 'other\.shop' cannot be used: .*x-max-length-bytes/),
+    });
+  });
+});
+
+describe('a record', () => {
+  it('that is too large is refused before it is sent', async () => {
+    const log = logOf('large');
+    await log.start(nobody);
+    await expect(log.append(0, 'shop.s.1#1', 'x'.repeat(17_000_000))).rejects.toMatchObject({ code: 'CLUSTER_TOO_LARGE' });
+    await log.stop();
+  });
+
+  it('is dated by the fastest clock', () => {
+    const time = new LogTime();
+    expect(Math.abs(time.nowMs - Date.now())).toBeLessThan(1_000);
+    time.see(Date.now() + 3_600_000);
+    time.see(Date.now());
+    expect(Math.abs(time.nowMs - Date.now() - 3_600_000)).toBeLessThan(1_000);
+    expect(readRecord(writeRecord(5, 'a.s.1#2', 'x\n y'), 7)).toEqual({ position: 7, timeMs: 5, key: 'a.s.1#2', value: 'x\n y' });
+  });
+});
+
+describe('a stream', () => {
+  it('is read from the last snapshot on, and in full where that is there no more', async () => {
+    const log = logOf('begins');
+    const records = await reading(log);
+    for (let n = 0; n < 20; n += 1) await log.append(0, `shop.s.1#${n}`, '');
+    await until('all are read', () => records.length === 20);
+    await log.forget(0, records[10]?.position ?? NaN);
+    await log.stop();
+    const later = logOf('begins');
+    const read = await reading(later);
+    await until('the rest is read', () => read.length >= 10);
+    expect(read.map(({ key }) => key)).toEqual(records.slice(10).map(({ key }) => key));
+    await later.forget(0, 1_000_000);
+    await later.stop();
+    const last = logOf('begins');
+    const all = await reading(last);
+    await until('all is read', () => all.length === 20);
+    await last.stop();
+  }, 60_000);
+
+  it('goes on where it was when the broker comes back, and is the same one', async () => {
+    const own = await RabbitServer.start();
+    const log = logOf('back', { urls: [own.url] });
+    const records = await reading(log);
+    await log.append(0, 'shop.s.1#1', 'before');
+    const generation = log.generation();
+    await sleep(6_000); // a node that is killed sooner after it made its first stream does not find that again
+    await own.kill();
+    await until('that is noticed', () => log.append(0, 'shop.s.1#2', 'never').then(() => false, (error: unknown) => ClusterError.is(error) && error.code === 'CLUSTER_UNAVAILABLE'));
+    await own.restart();
+    await until('it takes records', () => log.append(0, 'shop.s.1#3', 'after').then(() => true, () => false));
+    await until('they are read', () => records.some(({ value }) => value === 'after'));
+    expect(records.filter(({ value }) => value === 'before')).toHaveLength(1);
+    expect(log.generation()).toBe(generation);
+    await log.stop();
+    await own.stop();
+  }, 60_000);
+
+  it('that was deleted is another one, of which whoever reads is told before anything else', async () => {
+    const log = logOf('deleted');
+    const records = await reading(log);
+    for (let n = 0; n < 5; n += 1) await log.append(0, `shop.s.1#${n}`, 'old');
+    await until('they are read', () => records.length === 5);
+    const generation = log.generation();
+    const channel = await connection.createChannel();
+    await channel.deleteQueue('deleted.shop');
+    await channel.close();
+    await until('that is noticed', async () => {
+      await log.append(0, 'shop.s.1#9', 'new').catch(() => undefined);
+      return log.generation() !== generation;
+    });
+    expect(records.map(({ value }) => value).slice(0, 6)).toEqual(['old', 'old', 'old', 'old', 'old', undefined]);
+    const anew: LogRecord[] = [];
+    log.follow(0, (record) => { anew.push(record); });
+    await until('the new one is read', () => anew.length > 0);
+    expect(anew.map(({ value }) => value)).not.toContain('old');
+    await log.stop();
+  }, 60_000);
+
+  it('that has lost its oldest part still has every session for a newcomer', async () => {
+    const options = { urls: [server.url], stream: 'losing', maxBytes: 1_048_576 };
+    const open = () => new DistributedManager(new RabbitStore(options), { context: 'shop' });
+    const one = open();
+    const kept = one.createSession();
+    kept.set('user', 'Anna');
+    await one.sendSession(kept);
+    const busy = one.createSession();
+    busy.set('text', '');
+    await one.sendSession(busy);
+    const text = 'x'.repeat(200_000);
+    // More than the stream keeps.
+    for (let n = 0; n < 80; n += 1) await one.update(busy.id, (session) => { session.set('text', `${n}${text}`); });
+    const log = logOf('losing');
+    const first: LogRecord[] = [];
+    const channel = await connection.createChannel();
+    await channel.prefetch(10);
+    await channel.consume('losing.shop', (message) => { if (message !== null) first.push(readRecord(message.content, Number(message.properties.headers?.['x-stream-offset']))); },
+      { arguments: { 'x-stream-offset': 'first' } });
+    await until('something is read', () => first.length > 0);
+    await channel.close();
+    expect(first[0]?.position).toBeGreaterThan(0);
+    await log.stop();
+    const other = open();
+    expect((await other.findSession(kept.id, { access: 'snapshot' }))?.get('user')).toBe('Anna');
+    await Promise.all([one.stop(), other.stop()]);
+  }, 60_000);
+});
+
+describe('in a container', () => {
+  it('the store is one object, which the manager gets, and which is stopped when it is unbound', async () => {
+    const container = new Container();
+    container.load(rabbitStoreModule({ urls: [server.url], instanceId: 'web-1' }), managerModule({ context: 'container' }));
+    const manager = container.get<Manager>(Manager);
+    expect(manager.store.instanceId).toBe('web-1');
+    expect(container.get<ClusterStore>(ClusterStore)).toBe(manager.store);
+    await manager.start();
+    await container.unbindAllAsync();
+    expect(manager.health().status).toBe('stopped');
+  });
+});

@@ -1,0 +1,126 @@
+import { once } from 'node:events';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { rabbitScript } from '../install.mjs';
+import { launch, ServerProcess, type Place } from './server-process.js';
+
+const COOKIE = 'clusterservices';
+const LOOPBACK = '{127,0,0,1}';
+
+/** Tells nodes of Erlang where the others listen. Otherwise the first node starts one that stays behind. */
+class PortMapper extends ServerProcess {
+  static start(): Promise<PortMapper> { return launch('epmd', (place) => new PortMapper(place)); }
+
+  protected command() { return { command: 'epmd', args: ['-port', String(this.port), '-address', this.host] }; }
+
+  protected async isReady(): Promise<boolean> {
+    const socket = connect(this.port, this.host);
+    try {
+      await once(socket, 'connect');
+      return true;
+    } finally {
+      socket.destroy();
+    }
+  }
+}
+
+/** One node of RabbitMQ, as the current user and in a folder of its own. */
+export class RabbitServer extends ServerProcess {
+  #nodes: readonly RabbitServer[] = [this];
+  #ownMapper: PortMapper | undefined;
+
+  private constructor(place: Place, private readonly mapper: PortMapper) { super(place); }
+
+  static async start(): Promise<RabbitServer> {
+    const mapper = await PortMapper.start();
+    try {
+      const server = await launch('rabbitmq', async (place) => {
+        const made = new RabbitServer(place, mapper);
+        await made.#configure();
+        return made;
+      });
+      server.#ownMapper = mapper;
+      return server;
+    } catch (error) {
+      await mapper.stop();
+      throw error;
+    }
+  }
+
+  /** So many nodes of one cluster. */
+  static async together(count: number): Promise<readonly RabbitServer[]> {
+    const mapper = await PortMapper.start();
+    const nodes: RabbitServer[] = [];
+    let allKnown = (): void => undefined;
+    const known = new Promise<void>((resolve) => { allKnown = resolve; });
+    const start = () => launch('rabbitmq', async (place) => {
+      if (nodes.length === count) throw new Error('a port of a node was taken by somebody else before it listened');
+      const node = new RabbitServer(place, mapper);
+      node.#nodes = nodes;
+      nodes.push(node);
+      if (nodes.length === count) allKnown();
+      await known;
+      await node.#configure();
+      return node;
+    });
+    const starting = await Promise.allSettled(Array.from({ length: count }, start));
+    const [first] = nodes;
+    if (first !== undefined) first.#ownMapper = mapper;
+    const failed = starting.find((each) => each.status === 'rejected');
+    if (failed === undefined) return nodes;
+    await Promise.all([...nodes.map((node) => node.stop()), mapper.stop()]);
+    throw failed.reason;
+  }
+
+  get url(): string { return `amqp://${this.host}:${this.port}`; }
+  /** Of the process that the nodes find each other by; of the first node of a cluster. */
+  get mapperPid(): number | undefined { return this.#ownMapper?.pid; }
+  get name(): string { return `node-${this.port}@localhost`; }
+
+  override async stop(): Promise<void> {
+    await super.stop();
+    await this.#ownMapper?.stop();
+  }
+
+  async #configure(): Promise<void> {
+    await mkdir(join(this.folder, 'data'), { recursive: true });
+    const others = this.#nodes.length === 1 ? [] : [
+      'cluster_formation.peer_discovery_backend = classic_config',
+      ...this.#nodes.map(({ name }, at) => `cluster_formation.classic_config.nodes.${at + 1} = ${name}`),
+    ];
+    const lines = [`listeners.tcp.1 = ${this.host}:${this.port}`, 'log.console = true', 'log.console.level = warning', 'log.file = false', ...others];
+    await writeFile(join(this.folder, 'rabbitmq.conf'), `${lines.join('\n')}\n`);
+    await writeFile(join(this.folder, 'plugins'), '[].\n');
+    await writeFile(join(this.folder, '.erlang.cookie'), COOKIE, { mode: 0o400 });
+  }
+
+  protected command() {
+    const { folder } = this;
+    const env = {
+      HOME: folder, ERL_EPMD_PORT: String(this.mapper.port), ERL_EPMD_ADDRESS: this.host,
+      RABBITMQ_NODENAME: this.name, RABBITMQ_DIST_PORT: String(this.peerPort), RABBITMQ_MNESIA_BASE: join(folder, 'data'), RABBITMQ_LOG_BASE: folder, RABBITMQ_LOGS: '-',
+      RABBITMQ_ENABLED_PLUGINS_FILE: join(folder, 'plugins'), RABBITMQ_CONFIG_FILE: join(folder, 'rabbitmq'), RABBITMQ_CONF_ENV_FILE: '/dev/null',
+      RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: `+S 2:2 +sbwt none -kernel inet_dist_use_interface ${LOOPBACK}`,
+      // The script then becomes the server instead of waiting for it.
+      RUNNING_UNDER_SYSTEMD: '1',
+    };
+    return { command: rabbitScript, args: [], env };
+  }
+
+  protected isReady(): Promise<boolean> { return pingRabbit(this.port).then(() => true); }
+}
+
+const GREETING = Buffer.from('AMQP\0\0\x09\x01', 'latin1');
+
+/** Resolves when a broker answers on this port. */
+export async function pingRabbit(port: number, timeoutMs = 5_000): Promise<void> {
+  const socket = connect(port, '127.0.0.1');
+  try {
+    socket.write(GREETING);
+    const [answer] = await once(socket, 'data', { signal: AbortSignal.timeout(timeoutMs) }) as [Buffer]; // no encoding is set
+    if (answer[0] !== 1) throw new Error('no broker');
+  } finally {
+    socket.destroy();
+  }
+}
