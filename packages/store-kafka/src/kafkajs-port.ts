@@ -1,22 +1,29 @@
 import { randomBytes } from 'node:crypto';
-import kafkajs, { type Consumer, type Producer } from 'kafkajs';
-import { refusalOf } from './kafka-error.js';
+import kafkajs, { type Consumer, type Producer, type RequestTimeoutEvent } from 'kafkajs';
+import { ClusterError } from '@cluster/core';
+import { messageOf, refusalOf } from './kafka-error.js';
 import { Line, RETRY, SilentBrokers } from './line.js';
 import type { KafkaConnect } from './options.js';
 import type { KafkaPort, KafkaRecord, Reader, Reading, TopicSettings } from './port.js';
 import { openTopic } from './topic.js';
 
+/** One of several brokers may stand still just then. */
+const OPEN_MS = 5_000;
+const AGAIN_MS = 200;
 const SEND_MS = 2_000;
 /** How long a broker waits for something to send; what comes is sent at once. */
 const FETCH_MS = 500;
 /** A broker as it is by default waits 3 s for others to join. */
 const JOIN_MS = 6_000;
+/** What a broker answers without waiting for anybody. */
+const AT_ONCE: readonly string[] = ['ApiVersions', 'Metadata', 'GroupCoordinator', 'ListOffsets'];
 
 /** kafkajs, with its own repetitions turned off: they would put a record twice under its key. */
 export class KafkajsPort implements KafkaPort {
   readonly #silent = new SilentBrokers();
   readonly #line: Line;
   readonly #producer: Producer;
+  readonly #timedOut = ({ payload: { apiName, broker } }: RequestTimeoutEvent): void => { if (AT_ONCE.includes(apiName)) this.#silent.add(broker); };
   #topic = '';
   #partitions = 0;
 
@@ -26,18 +33,33 @@ export class KafkajsPort implements KafkaPort {
     this.#producer = this.#line.kafka.producer({
       createPartitioner: kafkajs.Partitioners.DefaultPartitioner, idempotent: false, allowAutoTopicCreation: false, retry: { ...RETRY, retries: 0 },
     });
+    this.#producer.on(this.#producer.events.REQUEST_TIMEOUT, this.#timedOut);
   }
 
   async open(settings: TopicSettings): Promise<{ maxBatchBytes: number }> {
     this.#topic = settings.topic;
     this.#partitions = settings.partitions;
+    const endMs = performance.now() + OPEN_MS;
+    for (;;) {
+      try {
+        const found = await this.#opened(settings);
+        await this.#producer.connect();
+        this.#line.watch('and leave the broker alone');
+        return found;
+      } catch (error) {
+        if (ClusterError.is(error)) throw error;
+        if (performance.now() > endMs) throw new ClusterError('CLUSTER_UNAVAILABLE', `Kafka: the topic '${settings.topic}' cannot be used: ${messageOf(error)}`, { cause: error });
+        await new Promise((resolve) => { setTimeout(resolve, AGAIN_MS); });
+      }
+    }
+  }
+
+  async #opened(settings: TopicSettings): Promise<{ maxBatchBytes: number }> {
     const line = new Line(this.connect, this.#silent);
     const admin = line.kafka.admin();
+    admin.on(admin.events.REQUEST_TIMEOUT, this.#timedOut);
     try {
-      const found = await openTopic(admin, settings);
-      await this.#producer.connect();
-      this.#line.watch();
-      return found;
+      return await openTopic(admin, settings);
     } finally {
       await line.close(() => admin.disconnect());
     }
@@ -55,7 +77,8 @@ export class KafkajsPort implements KafkaPort {
   }
 
   async read(reader: Reader): Promise<Reading> {
-    const reading = new KafkajsReading(new Line(this.connect, this.#silent), this.#topic, this.#partitions, reader);
+    const line = new Line(this.connect, this.#silent);
+    const reading = new KafkajsReading(line, this.#timedOut, this.#topic, this.#partitions, reader);
     try {
       await reading.begin();
       return reading;
@@ -74,7 +97,10 @@ class KafkajsReading implements Reading {
   #hasBegun = false;
   #isOver = false;
 
-  constructor(private readonly line: Line, private readonly topic: string, private readonly partitions: number, private readonly reader: Reader) {
+  constructor(
+    private readonly line: Line, private readonly timedOut: (event: RequestTimeoutEvent) => void, private readonly topic: string, private readonly partitions: number,
+    private readonly reader: Reader,
+  ) {
     this.#consumer = line.kafka.consumer({
       groupId: `${topic}.${randomBytes(8).toString('hex')}`, allowAutoTopicCreation: false, maxWaitTimeInMs: FETCH_MS, minBytes: 1,
       sessionTimeout: 30_000, retry: { ...RETRY, restartOnFailure: async () => false },
@@ -91,6 +117,7 @@ class KafkajsReading implements Reading {
       const assigned = memberAssignment[this.topic]?.length ?? 0;
       if (assigned < this.partitions) this.#end(new Error('somebody else is in the group of this reader'));
     });
+    consumer.on(events.REQUEST_TIMEOUT, this.timedOut);
     let timer: NodeJS.Timeout | undefined;
     const joined = new Promise<void>((resolve, reject) => {
       timer = setTimeout(() => { reject(new Error(`no group was joined within ${JOIN_MS} ms`)); }, JOIN_MS);
@@ -103,7 +130,7 @@ class KafkajsReading implements Reading {
     joined.catch(() => undefined).finally(() => { clearTimeout(timer); });
     await Promise.race([joined, this.#run()]);
     await joined;
-    this.line.watch();
+    this.line.watch('cut');
     this.#hasBegun = true;
   }
 

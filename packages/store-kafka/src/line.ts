@@ -33,6 +33,9 @@ export class SilentBrokers {
   #is(broker: string): boolean { return (this.#untilMs.get(broker) ?? -Infinity) > performance.now(); }
 }
 
+/** A broker that only coordinates a group may wait for others, and is well. */
+type Watch = 'cut' | 'and leave the broker alone';
+
 interface Watched { readonly broker: string; answeredBytes: number; looks: number }
 
 /** Some connections of one client of kafkajs, which can be cut: kafkajs waits for answers when it closes them. */
@@ -41,7 +44,7 @@ export class Line {
   readonly #sockets = new Map<Socket, Watched>();
   readonly #timer: NodeJS.Timeout;
   #isCut = false;
-  #isWatched = false;
+  #watch: Watch | undefined;
 
   constructor({ socketFactory = dial, ...connect }: KafkaConnect, private readonly silent: SilentBrokers) {
     this.kafka = new kafkajs.Kafka({
@@ -54,8 +57,8 @@ export class Line {
     this.#timer = setInterval(() => { this.#look(); }, LOOK_MS).unref();
   }
 
-  /** From now on no answer takes long: a connection that gives none is cut. Joining a group may take its time. */
-  watch(): void { this.#isWatched = true; }
+  /** From now on a connection is cut if no answer comes. */
+  watch(watch: Watch): void { this.#watch = watch; }
 
   /** Lets it end politely for a moment. */
   async close(politely: () => Promise<unknown>): Promise<void> {
@@ -77,7 +80,10 @@ export class Line {
     const watched: Watched = { broker, answeredBytes: 0, looks: 0 };
     this.#sockets.set(socket.setNoDelay(true), watched);
     socket.once('close', () => this.#sockets.delete(socket));
-    socket.on('data', () => { watched.answeredBytes = socket.bytesWritten; });
+    socket.on('data', () => {
+      watched.answeredBytes = socket.bytesWritten;
+      watched.looks = 0;
+    });
     if (this.#isCut) end(socket, 'the store closed the connection');
     else if (this.silent.has(broker)) end(socket, `${broker} did not answer a moment ago`);
     return socket;
@@ -86,8 +92,8 @@ export class Line {
   #look(): void {
     for (const [socket, watched] of this.#sockets) {
       watched.looks = socket.bytesWritten > watched.answeredBytes ? watched.looks + 1 : 0;
-      if (!this.#isWatched || watched.looks < LOOKS) continue;
-      this.silent.add(watched.broker);
+      if (this.#watch === undefined || watched.looks < LOOKS) continue;
+      if (this.#watch === 'and leave the broker alone') this.silent.add(watched.broker);
       end(socket, `${watched.broker} does not answer`);
     }
   }

@@ -26,7 +26,8 @@ const MADE_WITH = {
 
 /**
  * Finds the topic or makes it, and waits until each partition is led.
- * @throws ClusterError CLUSTER_UNAVAILABLE if it differs from what was asked for, naming each difference, or may not be used
+ * @throws ClusterError CLUSTER_UNAVAILABLE if it differs from what was asked for, naming each difference, or may not be used;
+ * any other error if that is not known
  */
 export async function openTopic(admin: Admin, settings: TopicSettings): Promise<{ maxBatchBytes: number }> {
   const { topic } = settings;
@@ -37,8 +38,7 @@ export async function openTopic(admin: Admin, settings: TopicSettings): Promise<
     check(settings, found, config);
     return { maxBatchBytes: Number(config.get('max.message.bytes')) };
   } catch (error) {
-    throw refusalOf(error, topic)
-      ?? new ClusterError('CLUSTER_UNAVAILABLE', `Kafka: the topic '${topic}' cannot be used: ${messageOf(error)}`, { cause: error });
+    throw refusalOf(error, topic) ?? error;
   }
 }
 
