@@ -66,6 +66,7 @@ export class Link {
   #unsent: string[] = [];
   #transport: { readonly socket?: Socket } | undefined;
   #isUp: boolean;
+  #upSinceMs = performance.now();
   /** It is down, and no other server is looked for any more. */
   #isLost: boolean;
   #moving: NodeJS.Timeout | undefined;
@@ -116,6 +117,9 @@ export class Link {
       if (withinMs !== undefined) setTimeout(() => { this.#fail(token, new Unanswered(`NATS: no answer came within ${withinMs} ms`)); }, withinMs).unref();
     });
   }
+
+  /** For how long it has stood by now. */
+  get upMs(): number { return performance.now() - this.#upSinceMs; }
 
   /** Until the link is closed, also over reconnections. */
   subscribe(subject: string, receive: (message: Msg) => void): void {
@@ -242,6 +246,7 @@ export class Link {
     clearTimeout(this.#moving);
     this.#moving = undefined;
     this.#isUp = true;
+    this.#upSinceMs = performance.now();
     this.#isLost = false;
     this.#lastError = undefined;
     // The client begins with the first server of its list, which may be the same.

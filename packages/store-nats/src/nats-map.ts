@@ -103,11 +103,16 @@ export class NatsMap implements SessionMap {
     return foundOf(await this.#last(subject));
   }
 
-  /** With its age, where the server says what time it is (since 2.11). */
+  /**
+   * With its age, where the server says what time it is (since 2.11). What was before this connection does not count: while a server is
+   * away nobody can beat.
+   */
   async #dated(subject: string): Promise<Found | undefined> {
-    const [last, { ts }] = await Promise.all([this.#last(subject), this.#started.link.ask<{ readonly ts?: string }>(`$JS.API.STREAM.INFO.${this.#stream}`)]);
+    const { link } = this.#started;
+    const [last, { ts }] = await Promise.all([this.#last(subject), link.ask<{ readonly ts?: string }>(`$JS.API.STREAM.INFO.${this.#stream}`)]);
     const found = foundOf(last);
-    return found === undefined || last === undefined || ts === undefined ? found : { ...found, ageMs: Math.max(0, Date.parse(ts) - last.putMs) };
+    if (found === undefined || last === undefined || ts === undefined) return found;
+    return { ...found, ageMs: Math.max(0, Math.min(Date.parse(ts) - last.putMs, link.upMs)) };
   }
 
   async compareAndSet(key: string, expected: string | undefined, entry: Entry): Promise<string | undefined> {

@@ -181,6 +181,12 @@ describe('a lease', () => {
     if (release === 'built') {
       expect(ageMs).toBeGreaterThanOrEqual(leastMs - ROUNDING_MS);
       expect(ageMs).toBeLessThanOrEqual(performance.now() - beforeMs + ROUNDING_MS);
+      // While the server was away nobody could beat.
+      await own.kill();
+      const goneMs = performance.now();
+      await own.restart();
+      await until('it is back', async () => await map.get('shop.l.one.0123456789abcdef').catch(() => undefined) !== undefined);
+      expect((await map.get('shop.l.one.0123456789abcdef'))?.ageMs).toBeLessThanOrEqual(performance.now() - goneMs);
     } else {
       expect(ageMs).toBeUndefined();
     }
