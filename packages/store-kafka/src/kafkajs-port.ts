@@ -149,7 +149,13 @@ class KafkajsReading implements Reading {
     });
   }
 
-  seek(partition: number, offset: number): void { this.#consumer.seek({ topic: this.topic, partition, offset: String(offset) }); }
+  seek(partition: number, offset: number): void {
+    try {
+      this.#consumer.seek({ topic: this.topic, partition, offset: String(offset) });
+    } catch {
+      // It has just crashed, and is about to say so; who reads after it asks where to begin.
+    }
+  }
 
   async stop(): Promise<void> {
     this.#isOver = true;

@@ -19,9 +19,9 @@ const configOf = ({ replicas }: TopicSettings): Readonly<Record<string, string>>
   'min.insync.replicas': String(inSyncOf(replicas)),
 });
 
-/** What it is made with besides; another one may have others. Only what is in a closed segment is compacted. */
+/** What it is made with besides; another one may have others. Only what is in a closed segment is compacted; a record of 1 MiB is longer as text. */
 const MADE_WITH = {
-  'delete.retention.ms': '86400000', 'segment.bytes': '67108864', 'segment.ms': '3600000', 'min.cleanable.dirty.ratio': '0.2', 'max.message.bytes': '1048588',
+  'delete.retention.ms': '86400000', 'segment.bytes': '67108864', 'segment.ms': '3600000', 'min.cleanable.dirty.ratio': '0.2', 'max.message.bytes': '2097152',
 } as const;
 
 /**

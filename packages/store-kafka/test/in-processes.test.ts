@@ -136,7 +136,7 @@ const overOne: NonNullable<ProcessHarness['server']> = {
   thaw: () => first.thaw(),
   frozenMs: 5_000,
   refuseWrites: () => limitBatches(1),
-  takeWrites: () => limitBatches(1_048_588),
+  takeWrites: () => limitBatches(2_097_152),
 };
 
 describe(`over ${NODES === 1 ? 'one Kafka' : 'three Kafka brokers'}`, () => {

@@ -111,10 +111,10 @@ describe('a record', () => {
   it('that is too large is refused before it is sent', async () => {
     const log = logIn({ topic: 'large' });
     await log.start();
-    await expect(log.append(0, 'shop.s.a#1', 'x'.repeat(1_048_588))).rejects.toMatchObject({
+    await expect(log.append(0, 'shop.s.a#1', 'x'.repeat(2_097_152))).rejects.toMatchObject({
       code: 'CLUSTER_TOO_LARGE', message: expect.stringMatching(/^Kafka: a record of \d+ bytes; the topic takes \d+\. Raise the topic's max\.message\.bytes, or lower maxRecordBytes$/),
     });
-    await log.append(0, 'shop.s.a#2', 'x'.repeat(1_048_000));
+    await log.append(0, 'shop.s.a#2', 'x'.repeat(2_096_000));
   });
 
   it('that the broker refuses is said to have changed nothing', async () => {
