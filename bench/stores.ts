@@ -74,6 +74,28 @@ const kinds = {
       return { address: nodes.map(({ url }) => url).join(','), stop: async () => { await Promise.all(nodes.map((node) => node.stop())); } };
     },
   },
+  rabbitmq: {
+    async open(url) {
+      const { RabbitStore } = await import('@cluster/store-rabbitmq');
+      return new RabbitStore({ urls: [url], maxBytes: 536_870_912 });
+    },
+    async start() {
+      const { RabbitServer } = await import('../scripts/services/rabbitmq.js');
+      const server = await RabbitServer.start();
+      return { address: server.url, stop: () => server.stop() };
+    },
+  },
+  'rabbitmq-r3': {
+    async open(urls) {
+      const { RabbitStore } = await import('@cluster/store-rabbitmq');
+      return new RabbitStore({ urls: urls.split(','), replicas: 3 });
+    },
+    async start() {
+      const { RabbitServer } = await import('../scripts/services/rabbitmq.js');
+      const nodes = await RabbitServer.together(3);
+      return { address: nodes.map(({ url }) => url).join(','), stop: async () => { await Promise.all(nodes.map((node) => node.stop())); } };
+    },
+  },
 } as const satisfies Record<string, Kind>;
 
 export type StoreName = keyof typeof kinds;

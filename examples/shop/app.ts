@@ -3,6 +3,7 @@ import { session } from '@cluster/http';
 import { FilesystemStore } from '@cluster/store-filesystem';
 import { KafkaStore } from '@cluster/store-kafka';
 import { NatsStore } from '@cluster/store-nats';
+import { RabbitStore } from '@cluster/store-rabbitmq';
 import { RedisStore } from '@cluster/store-redis';
 import express from 'express';
 
@@ -16,10 +17,11 @@ export const absoluteTimeoutMs = 8 * 3_600_000;
 function storeAt(place: string) {
   if (place.startsWith('nats://')) return new NatsStore({ connect: { servers: place } });
   if (place.startsWith('kafka://')) return new KafkaStore({ connect: { brokers: [place.slice('kafka://'.length)] }, replicas: 1 });
+  if (place.startsWith('amqp')) return new RabbitStore({ urls: [place] });
   return place.includes('://') ? new RedisStore({ url: place }) : new FilesystemStore({ directory: place });
 }
 
-/** A shop on sessions in a folder, or in the Redis, NATS or Kafka of a URL. Any process that runs it on the same one can serve any request. */
+/** A shop on sessions in a folder, or in the Redis, NATS, Kafka or RabbitMQ of a URL. Any process that runs it on the same one can serve any request. */
 export function shop(place: string) {
   const sessions = session({
     context: 'shop',

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { NAMES } from './cluster.js';
-import { aFolder, aKafka, aNats, aRedis } from './place.js';
+import { aFolder, aKafka, aNats, aRabbit, aRedis } from './place.js';
 import { play } from './play.js';
 import { passed } from './records.js';
 import { openStage } from './stage.js';
@@ -12,6 +12,7 @@ const stores = {
   redis: { sessionsIn: aRedis, url: /^rediss?:\/\//, expected: 'redis:// or rediss://' },
   nats: { sessionsIn: aNats, url: /^nats:\/\//, expected: 'nats://' },
   kafka: { sessionsIn: aKafka, url: /^kafka:\/\//, expected: 'kafka://' },
+  rabbitmq: { sessionsIn: aRabbit, url: /^amqps?:\/\//, expected: 'amqp:// or amqps://' },
 };
 
 const LEASE_MS = 2000;
@@ -35,7 +36,7 @@ function readArguments() {
   const { store, url } = values;
   if (!isStore(store)) throw new Error(`--store: expected ${Object.keys(stores).join(', ')}, found ${store}`);
   const chosen = stores[store];
-  if (url !== undefined && !('url' in chosen)) throw new Error('--url: expected --store redis, nats or kafka with it');
+  if (url !== undefined && !('url' in chosen)) throw new Error('--url: expected --store redis, nats, kafka or rabbitmq with it');
   if (url !== undefined && 'url' in chosen && !chosen.url.test(url)) throw new Error(`--url: expected one that begins with ${chosen.expected}`);
   const color = process.stdout.isTTY && !values['no-color'] && process.env['NO_COLOR'] === undefined;
   return { once: values.once, port, color, sessionsIn: () => chosen.sessionsIn(url) };

@@ -3,11 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { KafkaServer } from '../../scripts/services/kafka.js';
 import { NatsServer } from '../../scripts/services/nats.js';
+import { RabbitServer } from '../../scripts/services/rabbitmq.js';
 import { RedisServer } from '../../scripts/services/redis.js';
 
 /** Where the three processes keep their sessions. */
 export interface Place {
-  /** What each process is told: a folder, or the URL of a Redis, NATS or Kafka. */
+  /** What each process is told: a folder, or the URL of a Redis, NATS, Kafka or RabbitMQ. */
   readonly address: string;
   readonly description: string;
   /** Removes what was made for the demo. */
@@ -38,4 +39,11 @@ export async function aKafka(url?: string): Promise<Place> {
   if (url !== undefined) return { address: url, description: `a Kafka on ${new URL(url).host}`, remove: async () => undefined };
   const kafka = await KafkaServer.start();
   return { address: `kafka://${kafka.url}`, description: `a Kafka of its own on port ${kafka.port}`, remove: () => kafka.stop() };
+}
+
+/** The RabbitMQ at this URL, or one that is started for the demo. */
+export async function aRabbit(url?: string): Promise<Place> {
+  if (url !== undefined) return { address: url, description: `a RabbitMQ on ${new URL(url).host}`, remove: async () => undefined };
+  const rabbit = await RabbitServer.start();
+  return { address: rabbit.url, description: `a RabbitMQ of its own on port ${rabbit.port}`, remove: () => rabbit.stop() };
 }
