@@ -71,7 +71,7 @@ describe('the demo', () => {
 
   it.each([
     [['--port', 'http'], '--port: expected 0 to 65535, found http'],
-    [['--store', 'mongo'], '--store: expected filesystem, redis, nats, kafka, found mongo'],
+    [['--store', 'mongo'], '--store: expected filesystem, redis, nats, kafka, rabbitmq, found mongo'],
     [['--url', 'redis://127.0.0.1'], '--url: expected --store redis, nats, kafka or rabbitmq with it'],
     [['--store', 'redis', '--url', 'http://127.0.0.1'], '--url: expected one that begins with redis:// or rediss://'],
   ])('refuses %j by name', async (args, message) => {
