@@ -9,6 +9,8 @@ import { launch, ServerProcess, type Place } from './server-process.js';
 export interface KafkaSettings {
   /** Notices after 9 s that a broker is gone, as Kafka does by default; else after 2 s. */
   readonly isSlow?: boolean;
+  /** How clients connect; anything else needs settings of its own. */
+  readonly protocol?: 'PLAINTEXT' | 'SASL_SSL';
   /** Settings by their names in server.properties. */
   readonly config?: Readonly<Record<string, string>>;
 }
@@ -82,13 +84,15 @@ export class KafkaServer extends ServerProcess {
   async #configure(): Promise<void> {
     const copies = String(Math.min(3, this.#voters.length));
     const inSync = this.#voters.length > 1 ? '2' : '1';
+    const { protocol = 'PLAINTEXT' } = this.settings;
     const properties = {
       'process.roles': 'broker,controller',
       'node.id': String(this.nodeId),
       'controller.quorum.voters': this.#voters.map(({ nodeId, host, peerPort }) => `${nodeId}@${host}:${peerPort}`).join(','),
-      'listeners': `PLAINTEXT://${this.url},CONTROLLER://${this.host}:${this.peerPort}`,
-      'advertised.listeners': `PLAINTEXT://${this.url}`,
-      'controller.listener.names': 'CONTROLLER',
+      'listeners': `${protocol}://${this.url},CONTROLLER://${this.host}:${this.peerPort}`,
+      'advertised.listeners': `${protocol}://${this.url}`,
+      'controller.listener.names': 'CONTROLLER', 'inter.broker.listener.name': protocol,
+      'listener.security.protocol.map': `${protocol}:${protocol},CONTROLLER:PLAINTEXT`,
       'log.dirs': join(this.folder, 'data'),
       'auto.create.topics.enable': 'false',
       // Else a consumer that is the first of its group waits 3 s for others.

@@ -33,6 +33,9 @@ export function typeOf(error: unknown): string | undefined {
   return undefined;
 }
 
+/** kafkajs keeps to itself what a broker said when it was asked who looks after a group. */
+export const isWithoutCoordinator = (error: unknown): boolean => [...chainOf(error)].some(({ name }) => name === 'KafkaJSGroupCoordinatorNotFound');
+
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** Undefined: the broker may have done it, or will do it later. */

@@ -1,6 +1,7 @@
 import { ClusterError } from '@cluster/core';
 import type { LogRecord, SessionLog } from '@cluster/core/driver';
 import { Appender } from './appender.js';
+import { messageOf } from './kafka-error.js';
 import type { KafkaPort, Reading, StoredRecord, TopicSettings } from './port.js';
 
 const FIRST_WITHIN_MS = 10_000;
@@ -33,6 +34,8 @@ export class KafkaLog implements SessionLog {
   #read: Partition[] = [];
   #reading: Reading | undefined;
   #timer: NodeJS.Timeout | undefined;
+  /** Why this may not read, by name. What is appended then would never be read back. */
+  #refusal: ClusterError | undefined;
 
   constructor(private readonly options: KafkaLogOptions) {
     this.partitions = options.partitions;
@@ -56,6 +59,7 @@ export class KafkaLog implements SessionLog {
   async stop(): Promise<void> {
     const port = this.#port;
     this.#port = undefined;
+    this.#refusal = undefined;
     clearTimeout(this.#timer);
     for (const { appender } of this.#read.splice(0)) appender.stop(notRunning());
     const reading = this.#reading;
@@ -65,6 +69,7 @@ export class KafkaLog implements SessionLog {
   }
 
   append(partition: number, key: string, value: string | undefined): Promise<void> {
+    if (this.#refusal !== undefined) return Promise.reject(this.#refusal);
     return this.#read[partition]?.appender.append(key, value) ?? Promise.reject(notRunning());
   }
 
@@ -97,7 +102,7 @@ export class KafkaLog implements SessionLog {
         return;
       } catch (error) {
         if (ClusterError.is(error)) throw error;
-        if (performance.now() > endMs) throw new ClusterError('CLUSTER_UNAVAILABLE', `Kafka: the topic '${this.options.topic}' cannot be read: ${String(error)}`, { cause: error });
+        if (performance.now() > endMs) throw new ClusterError('CLUSTER_UNAVAILABLE', `Kafka: the topic '${this.options.topic}' cannot be read: ${messageOf(error)}`, { cause: error });
         await new Promise((resolve) => { setTimeout(resolve, READ_AGAIN_MS.most); });
       }
     }
@@ -107,21 +112,23 @@ export class KafkaLog implements SessionLog {
     const reading = await port.read({
       next: (number) => this.#read[number]?.next ?? 0,
       take: (number, records) => { this.#take(number, records); },
-      ended: () => {
+      ended: (error) => {
         if (this.#reading !== reading) return;
         this.#reading = undefined;
         void reading.stop();
-        this.#connectAgain(port, 0);
+        this.#connectAgain(port, error, 0);
       },
     });
+    this.#refusal = undefined;
     if (this.#port === port) this.#reading = reading;
     else await reading.stop();
   }
 
-  #connectAgain(port: KafkaPort, failures: number): void {
+  #connectAgain(port: KafkaPort, reason: unknown, failures: number): void {
     if (this.#port !== port) return;
+    this.#refusal = ClusterError.is(reason) ? reason : undefined;
     this.#timer = setTimeout(() => {
-      this.#connect(port).catch(() => { this.#connectAgain(port, failures + 1); });
+      this.#connect(port).catch((error: unknown) => { this.#connectAgain(port, error, failures + 1); });
     }, Math.min(READ_AGAIN_MS.first * 2 ** failures, READ_AGAIN_MS.most));
   }
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import kafkajs, { type Consumer, type Producer, type RequestTimeoutEvent } from 'kafkajs';
 import { ClusterError } from '@cluster/core';
-import { messageOf, refusalOf } from './kafka-error.js';
+import { isWithoutCoordinator, messageOf, refusalOf } from './kafka-error.js';
 import { Line, RETRY, SilentBrokers } from './line.js';
 import type { KafkaConnect } from './options.js';
 import type { KafkaPort, KafkaRecord, Reader, Reading, TopicSettings } from './port.js';
@@ -17,6 +17,8 @@ const FETCH_MS = 500;
 const JOIN_MS = 6_000;
 /** What a broker answers without waiting for anybody. */
 const AT_ONCE: readonly string[] = ['ApiVersions', 'Metadata', 'GroupCoordinator', 'ListOffsets'];
+const NO_COORDINATOR = 'no broker says who looks after groups; one that has just been started may say so soon, and none does to a user '
+  + 'without Read on groups whose names begin with that of the topic';
 
 /** kafkajs, with its own repetitions turned off: they would put a record twice under its key. */
 export class KafkajsPort implements KafkaPort {
@@ -84,6 +86,7 @@ export class KafkajsPort implements KafkaPort {
       return reading;
     } catch (error) {
       void reading.stop();
+      if (isWithoutCoordinator(error)) throw new Error(NO_COORDINATOR, { cause: error });
       throw refusalOf(error, this.#topic) ?? error;
     }
   }
@@ -169,7 +172,7 @@ class KafkajsReading implements Reading {
     // Before it has begun, begin() rejects.
     if (this.#isOver || !this.#hasBegun) return;
     this.#isOver = true;
-    this.reader.ended(error);
+    this.reader.ended(refusalOf(error, this.topic) ?? error);
   }
 }
 

@@ -24,7 +24,7 @@ export interface Reader {
   next(partition: number): number;
   /** Records of one partition by rising offsets, none of those that are there left out. */
   take(partition: number, records: Iterable<StoredRecord>): void;
-  /** It reads no more, and is to be stopped. Called at most once, and only after `read` has resolved. */
+  /** It reads no more, and is to be stopped; a `ClusterError`: it may not read. Called at most once, and only after `read` has resolved. */
   ended(error: Error): void;
 }
 

@@ -68,8 +68,12 @@ async function made(admin: Admin, settings: TopicSettings): Promise<Partitions> 
   } catch (error) {
     const { errors } = error as { readonly errors?: readonly unknown[] }; // one for each topic
     const reason = errors?.[0] ?? error;
-    const advice = typeOf(reason) === 'INVALID_REPLICATION_FACTOR' ? `. replicas: expected at most as many as there are brokers, found ${replicas}` : '';
-    throw new ClusterError('CLUSTER_UNAVAILABLE', `Kafka: there is no topic '${topic}', and it cannot be made: ${messageOf(reason)}${advice}`, { cause: error });
+    const advice: Readonly<Record<string, string>> = {
+      INVALID_REPLICATION_FACTOR: `. replicas: expected at most as many as there are brokers, found ${replicas}`,
+      TOPIC_AUTHORIZATION_FAILED: '. The user needs Create on it, or somebody else makes it',
+    };
+    throw new ClusterError('CLUSTER_UNAVAILABLE',
+      `Kafka: there is no topic '${topic}', and it cannot be made: ${messageOf(reason)}${advice[typeOf(reason) ?? ''] ?? ''}`, { cause: error });
   }
   const endMs = performance.now() + LED_WITHIN_MS;
   for (;;) {
