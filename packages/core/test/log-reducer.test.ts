@@ -35,6 +35,14 @@ describe('what a partition of a session log comes to', () => {
     expect([log.see(put(1, { byMs: 100 })), log.see(put(1, { byMs: 101 }))]).toEqual(['void', 'accepted']);
   });
 
+  it('is not changed by what has no time', () => {
+    const log = new Log(100);
+    log.see(put(5));
+    log.timeMs = NaN;
+    expect([log.see(put(2)), log.see(put(6)), log.see(undefined, logKey(KEY, '1'))]).toEqual(['void', 'void', 'void']);
+    expect([log.text, log.reducer.nowMs]).toEqual(['content 5', 100]);
+  });
+
   it('is made anew once what was there has been over for long, and not before', () => {
     const log = new Log();
     log.see(put(5, { forMs: 10 }));

@@ -68,11 +68,8 @@ export class Link {
     });
   }
 
-  /** The connection is of no use any more. */
-  lose(): void {
-    const { life } = this;
-    if (life !== undefined) this.#end(life);
-  }
+  /** Its connection is of no use any more. */
+  lose(life: Life): void { this.#end(life); }
 
   async close(): Promise<void> {
     this.#isClosed = true;

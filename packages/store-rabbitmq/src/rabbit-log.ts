@@ -26,6 +26,7 @@ export class RabbitLog implements SessionLog {
   readonly retainedBytes: number;
   readonly #followers = new Set<Follower>();
   readonly #time = new LogTime();
+  readonly #holes = new Set<string>();
   #running: Running | undefined;
   #generation = 0;
   #beginning: number | undefined;
@@ -84,7 +85,8 @@ export class RabbitLog implements SessionLog {
     };
     const follower = new Follower(stream, seen, {
       beginning: () => this.#beginning ?? 'first',
-      failed: () => { link.lose(); },
+      failed: (life) => { link.lose(life); },
+      holes: this.#holes,
       lost: () => {
         this.#followers.delete(follower);
         this.#beginning = undefined;

@@ -4,12 +4,14 @@ import type { LogRecord } from '@cluster/core/driver';
 export const writeRecord = (timeMs: number, key: string, value: string | undefined): Buffer =>
   Buffer.from(value === undefined ? `${timeMs} ${key}` : `${timeMs} ${key}\n${value}`);
 
-export function readRecord(content: Buffer, position: number): LogRecord {
+const HEAD = /^(\d{1,15}) ([^\n]*)/;
+
+/** Undefined: it is none, and somebody else's. */
+export function readRecord(content: Buffer, position: number): LogRecord | undefined {
   const text = content.toString();
-  const end = text.indexOf('\n');
-  const head = end < 0 ? text : text.slice(0, end);
-  const space = head.indexOf(' ');
-  return { position, timeMs: Number(head.slice(0, space)), key: head.slice(space + 1), value: end < 0 ? undefined : text.slice(end + 1) };
+  const [head, time, key] = HEAD.exec(text) ?? [];
+  if (head === undefined || key === undefined) return undefined;
+  return { position, timeMs: Number(time), key, value: head.length === text.length ? undefined : text.slice(head.length + 1) };
 }
 
 /**

@@ -65,6 +65,8 @@ export class LogReducer {
   constructor(private readonly losesOldest = false) {}
 
   apply({ key: written, timeMs: ownMs }: Omit<LogRecord, 'value' | 'position'>, entry: LogEntry | undefined, seenMs: number): Verdict {
+    // No comparison with such a time says anything.
+    if (!Number.isFinite(ownMs)) return 'void';
     this.nowMs = Math.max(this.nowMs, ownMs);
     const timeMs = this.losesOldest ? this.nowMs : ownMs;
     this.freed = [];

@@ -133,7 +133,7 @@ export class LogSnapshots {
   #nextKey(kind: 'begin' | 'end'): string { return `${this.ownKey}.${kind}.${this.clock.randomHex(8)}`; }
 
   #look(record: LogRecord, entry: LogEntry | undefined, seenMs: number): void {
-    this.#nowMs = Math.max(this.#nowMs, record.timeMs);
+    if (Number.isFinite(record.timeMs)) this.#nowMs = Math.max(this.#nowMs, record.timeMs);
     if (this.#begun.size > 0) this.#aside.push({ record, entry });
     if (entry?.kind === 'begin') this.#seeBegin(entry);
     else if (entry?.kind === 'end') this.#seeEnd(entry.id, entry.count, seenMs);
