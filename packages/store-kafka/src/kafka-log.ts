@@ -144,6 +144,8 @@ export class KafkaLog implements SessionLog {
         if (offset < follower.next) continue;
         follower.next = offset + 1;
         follower.take({ key, position: offset, timeMs, value });
+        // It began to follow anew: all of this comes again, after what is before it.
+        if (partition.next <= offset) return;
       }
     }
   }

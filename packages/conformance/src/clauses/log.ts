@@ -8,9 +8,14 @@ const APPENDS = 20;
 interface Reader { readonly records: LogRecord[]; readonly end: () => void }
 
 /** Reads a partition; only keys of this clause, whatever else is in the log. */
-function reading(log: SessionLog, mark: string, partition = 0): Reader {
+function reading(log: SessionLog, mark: string, partition = 0, then = () => {}): Reader {
   const records: LogRecord[] = [];
-  return { records, end: log.follow(partition, (record) => { if (record.key.includes(mark)) records.push(record); }) };
+  const take = (record: LogRecord) => {
+    if (!record.key.includes(mark)) return;
+    records.push(record);
+    then();
+  };
+  return { records, end: log.follow(partition, take) };
 }
 
 async function until(bench: LogBench, { records }: Reader, count: number): Promise<void> {
@@ -147,6 +152,28 @@ export const logClauses: readonly LogClause[] = [
       await log.append(0, keyed(bench, mark, 1), 'two');
       await until(bench, going, 2);
       bench.proof.equal(distinct(ended.records).map(({ value }) => value), ['one'], 'what was read');
+    },
+  },
+  {
+    title: 'whoever begins to follow anew while a record is handed over reads all of them, from the first one on',
+    async run(bench) {
+      const [log, mark] = [await bench.driver(), hex(4)];
+      await Promise.all(Array.from({ length: APPENDS }, (_, n) => log.append(0, keyed(bench, mark, n), `value ${n}`)));
+      const all = reading(log, mark);
+      await until(bench, all, APPENDS);
+      // It has nothing in memory: what it reads comes to it at once.
+      const other = await bench.driver();
+      const begun: Reader[] = [];
+      const first = reading(other, mark, 0, () => {
+        if (first.records.length !== APPENDS / 2) return;
+        first.end();
+        begun.push(reading(other, mark));
+      });
+      await bench.time.becomes('it begins anew', () => begun.length > 0, bench.limits.signalMs);
+      const [anew] = begun;
+      assert.ok(anew);
+      await until(bench, anew, APPENDS);
+      bench.proof.equal(distinct(anew.records).map(shown), distinct(all.records).map(shown), 'what was read anew');
     },
   },
   {

@@ -75,6 +75,23 @@ export const brokenLogs: readonly LogBreakage[] = [
     }),
   },
   {
+    clause: 'whoever begins to follow anew while a record is handed over reads all of them, from the first one on', broken: 'it goes on with that record',
+    methods: (log) => {
+      let at = 0;
+      return {
+        follow: (partition, take) => {
+          const from = at;
+          return log.follow(partition, (record) => {
+            if (record.position < from) return;
+            at = record.position;
+            take(record);
+            at = 0;
+          });
+        },
+      };
+    },
+  },
+  {
     clause: 'append made late, after stop, rejects', broken: 'it resolves', methods: (log) => ({ append: (...args) => log.append(...args).catch(() => undefined) }),
   },
 ];
