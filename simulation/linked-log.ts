@@ -60,7 +60,7 @@ export class LinkedLog implements SessionLog {
     const timeMs = this.process.clock.wallMs() + this.#aheadMs;
     return this.link.call('append', name, () => {
       tries += 1;
-      this.space.append(partition, tries === 1 ? key : `${key}~${tries}`, value, timeMs);
+      this.space.append(partition, tries === 1 || value === undefined ? key : `${key}~${tries}`, value, timeMs);
     }, true);
   }
 

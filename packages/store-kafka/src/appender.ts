@@ -1,5 +1,5 @@
 import { ClusterError } from '@cluster/core';
-import type { KafkaPort } from './port.js';
+import type { KafkaPort, KafkaRecord } from './port.js';
 
 /** Kafka's clients need one fetch for each record that is missing at the end of a batch. */
 const MOST_AT_ONCE = 50;
@@ -71,7 +71,7 @@ export class Appender {
     try {
       const before = this.sending();
       for (const each of batch) each.tries += 1;
-      const offset = await this.port.send(this.partition, batch.map(({ key, value, tries }) => ({ key: tries === 1 ? key : `${key}~${tries}`, value })));
+      const offset = await this.port.send(this.partition, batch.map(recordOf));
       for (const { resolve } of batch) resolve();
       this.sent(offset, before);
       this.#begin(0);
@@ -113,5 +113,8 @@ export class Appender {
     return this.#waiting.splice(0, count);
   }
 }
+
+/** What a record removes stands under that very key, and may be removed twice. */
+const recordOf = ({ key, value, tries }: Waiting): KafkaRecord => ({ key: tries === 1 || value === undefined ? key : `${key}~${tries}`, value });
 
 const outcomeUnknown = (cause: Error | undefined): Error => new Error(`Kafka: it is not known whether a record was taken: ${cause?.message ?? 'no answer'}`, { cause });

@@ -127,7 +127,7 @@ describe('a record', () => {
     });
   });
 
-  it('that is sent again stands under another key', async () => {
+  it('that is sent again stands under another key, unless it removes what stands under its own', async () => {
     const sent: string[][] = [];
     const port = () => {
       const real = new KafkajsPort({ brokers: [server.url] });
@@ -142,9 +142,9 @@ describe('a record', () => {
     const log = logIn({ topic: 'again', port });
     await log.start();
     const found = records(log);
-    await Promise.all([log.append(0, 'shop.s.a#1', 'x'), log.append(0, 'shop.s.b#1', 'y')]);
-    await read(found, 4);
-    expect(found.map(({ key }) => key)).toEqual(['shop.s.a#1', 'shop.s.b#1', 'shop.s.a#1~2', 'shop.s.b#1~2']);
+    await Promise.all([log.append(0, 'shop.s.a#1', 'x'), log.append(0, 'shop.s.b#1', 'y'), log.append(0, 'shop.s.c#1', undefined)]);
+    await read(found, 6);
+    expect(found.map(({ key }) => key)).toEqual(['shop.s.a#1', 'shop.s.b#1', 'shop.s.c#1', 'shop.s.a#1~2', 'shop.s.b#1~2', 'shop.s.c#1']);
     expect(sent.length).toBe(2);
   });
 });

@@ -41,7 +41,7 @@ export interface SessionLog {
    * a `ClusterError` of another code than `CLUSTER_UNKNOWN_OUTCOME`.
    *
    * It gets there **at most once under its key**: who tries again by itself puts `~2`, `~3`, … behind the key. A client that repeats
-   * a record as it is must be told not to.
+   * a record as it is must be told not to. One without a value keeps its key, and may get there more than once.
    */
   append(partition: number, key: string, value: string | undefined): Promise<void>;
   /**
