@@ -34,6 +34,7 @@ export class KafkaLog implements SessionLog {
   #read: Partition[] = [];
   #reading: Reading | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #losses = 0;
   /** Why this may not read, by name. What is appended then would never be read back. */
   #refusal: ClusterError | undefined;
 
@@ -73,6 +74,8 @@ export class KafkaLog implements SessionLog {
     return this.#read[partition]?.appender.append(key, value) ?? Promise.reject(notRunning());
   }
 
+  generation(): string { return String(this.#losses); }
+
   follow(number: number, take: (record: LogRecord) => void): () => void {
     const partition = this.#read[number];
     if (partition === undefined) throw notRunning();
@@ -88,7 +91,7 @@ export class KafkaLog implements SessionLog {
   #partition(port: KafkaPort, number: number, maxBatchBytes: number): Partition {
     const partition: Partition = {
       next: 0, seen: 0, followers: new Set(),
-      appender: new Appender(port, number, maxBatchBytes, () => partition.seen, (offset, seen) => { if (offset < seen) this.#wentBack(offset, seen); }),
+      appender: new Appender(port, number, maxBatchBytes, () => partition.seen, (offset, seen) => { if (offset < seen) this.#wentBack(partition); }),
     };
     return partition;
   }
@@ -151,10 +154,13 @@ export class KafkaLog implements SessionLog {
   }
 
   /** Brokers lost what they had acknowledged, so what is known here is not what others will read. */
-  #wentBack(offset: number, seen: number): void {
-    const error = new ClusterError('CLUSTER_UNAVAILABLE', `Kafka: the topic '${this.options.topic}' has lost records that it had acknowledged: `
-      + `expected the next one at ${seen} or later, found ${offset}. This instance has what is lost in memory; start it again`);
-    for (const { appender } of this.#read) appender.stop(error);
+  #wentBack(partition: Partition): void {
+    this.#losses += 1;
+    partition.seen = 0;
+    // Whoever follows looks at the generation, and begins anew; those who do so while this goes on have seen it.
+    for (const { followers } of this.#read) {
+      for (const { take } of [...followers]) take({ key: '', position: Number.MAX_SAFE_INTEGER, timeMs: 0, value: undefined });
+    }
   }
 }
 

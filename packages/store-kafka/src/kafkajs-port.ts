@@ -130,9 +130,13 @@ class KafkajsReading implements Reading {
         this.#end(error);
       });
     });
-    joined.catch(() => undefined).finally(() => { clearTimeout(timer); });
-    await Promise.race([joined, this.#run()]);
-    await joined;
+    joined.catch(() => undefined);
+    try {
+      await Promise.race([joined, this.#run()]);
+      await joined;
+    } finally {
+      clearTimeout(timer);
+    }
     this.line.watch('cut');
     this.#hasBegun = true;
   }
