@@ -57,7 +57,7 @@ async function inTheMiddle({ proxy }: Scene, name: Name): Promise<number> {
 }
 
 async function killInTheMiddle(scene: Scene, name: Name): Promise<number | undefined> {
-  const { cluster, timeline, moves } = scene;
+  const { cluster, timeline, moves, leaseMs } = scene;
   const inside = await inTheMiddle(scene, name);
   const health = cluster.member(name).health;
   const killedAtMs = performance.now();
@@ -66,6 +66,9 @@ async function killInTheMiddle(scene: Scene, name: Name): Promise<number | undef
   const owned = health === undefined ? '' : ` and owned ${plural(health.held, 'session')} when last heard of`;
   timeline.say(`kill -9 ${name}`, `${name} was inside ${plural(inside, 'request')}${owned}`, 'bad', killedAtMs);
   await pause(600);
+  // Where nobody hears of a kill, its sessions wait for its lease.
+  const untilMs = killedAtMs + leaseMs + 1_500;
+  while (since(moves.takeovers, name, killedAtMs).length === 0 && performance.now() < untilMs) await pause(50);
   // A request that waited for the living owner waits for the dead one only since the kill.
   const taken = since(moves.takeovers, name, killedAtMs).map((each) => ({ ...each, sinceMs: Math.min(each.sinceMs, each.atMs - killedAtMs) }));
   tell(timeline, taken, (longestMs) => `at most ${duration(longestMs)} after the first request for them`);

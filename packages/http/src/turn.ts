@@ -169,7 +169,7 @@ export class Turn implements Commit, Actions {
   /** The handler has ended: nobody else would say why its answer is replaced. */
   failed(error: unknown): void {
     explain(this.req, 'not stored: %o', error);
-    if (ClusterError.is(error, 'CLUSTER_UNAVAILABLE') || ClusterError.is(error, 'CLUSTER_UNKNOWN_OUTCOME')) warn('STORE_FAILED');
+    if (ClusterError.is(error, 'CLUSTER_UNAVAILABLE') || ClusterError.is(error, 'CLUSTER_UNKNOWN_OUTCOME')) warn('STORE_FAILED', error);
     else if (!ClusterError.is(error) || error.status === 500) warnNotStored(error);
   }
 

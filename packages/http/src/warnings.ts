@@ -63,7 +63,7 @@ export const warnings = {
   },
   STORE_FAILED: {
     meaning: 'a request was answered 503 after its handler had run, since the store refused its change or did not answer in time.',
-    remedy: "See why the store fails. Each such error is told by the event `sendFailed` of the manager, and by NODE_DEBUG=cluster.",
+    remedy: "See why the store fails. `await sessions.start()` before listening tells what is wrong at once; after that each such error is told by the event `sendFailed` of the manager, and by NODE_DEBUG=cluster.",
   },
 } as const satisfies Record<string, { readonly meaning: string; readonly remedy: string }>;
 
@@ -81,17 +81,20 @@ const MOST_SAID = 100;
 // Of the process, since an application may make any number of session layers, one per request by mistake.
 const said = new Set<string>();
 
-function sayOnce(text: string, code: string): void {
+function sayOnce(text: string, code: string, once = ''): void {
   if (said.has(text)) return;
   said.add(text);
-  process.emitWarning(`session: ${text} (said once)`, { type: 'ClusterWarning', code });
+  process.emitWarning(`session: ${text}${once} (said once)`, { type: 'ClusterWarning', code });
 }
 
-/** Warns once per reason and process. Neither text nor code names an id or a path; of a long wait, `warnWaiting` names the routes. */
-export function warn(reason: Reason): void {
+/**
+ * Warns once per reason and process, with what the first `error` said. Neither text nor code names an id or a path; of a long wait,
+ * `warnWaiting` names the routes.
+ */
+export function warn(reason: Reason, error?: ClusterError): void {
   if (debug.enabled) debug('warning %s', reason);
   const { meaning, remedy } = warnings[reason];
-  sayOnce(`${meaning} ${remedy}`, `CLUSTER_HTTP_${reason}`);
+  sayOnce(`${meaning} ${remedy}`, `CLUSTER_HTTP_${reason}`, error === undefined ? '' : ` This time: ${error.code}: ${error.message}`);
 }
 
 // No digit and nothing that is long: what stays reads like a word of a route.

@@ -101,7 +101,8 @@ describe('a warning', () => {
     });
     expect(given.map(({ code }) => code)).toEqual([`CLUSTER_HTTP_${reason}`]);
     const { meaning, remedy } = warnings[reason];
-    expect(given[0]?.text).toBe(`session: ${meaning} ${remedy} (said once)`);
+    const why = reason === 'STORE_FAILED' ? " This time: CLUSTER_UNKNOWN_OUTCOME: the store failed in 'create'" : '';
+    expect(given[0]?.text).toBe(`session: ${meaning} ${remedy}${why} (said once)`);
     expect(given[0]?.text).not.toMatch(new RegExp(`${UNKNOWN}|secret-`));
   });
 
