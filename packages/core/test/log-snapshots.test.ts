@@ -113,6 +113,45 @@ describe('a log that loses its oldest part', () => {
     expect(kindsOf(log)).toContain('end');
   });
 
+  it('does not follow one by the next, whatever a character takes', async () => {
+    const log = losing(4_000_000);
+    const { table } = await opened(log, 'a');
+    for (let n = 1; n <= 40; n += 1) await table.create(key(n), claim(n), write('\u20ac'.repeat(10_000)), 'release');
+    for (let round = 0; round < 30; round += 1) {
+      await settled(log, 6_000);
+      await table.read(key(1));
+    }
+    expect(kindsOf(log).filter((kind) => kind === 'end').length).toBeLessThan(3);
+  });
+
+  it('takes no new sessions once none can be written, says why, and goes on when one was', async () => {
+    const log = losing();
+    const own = log.opened('a');
+    let isRefused = true;
+    const append: SessionLog['append'] = (at, under, value) => (
+      isRefused && value !== undefined && readEntry(value).kind === 'kept' ? Promise.reject(new Error('the disk is full')) : own.append(at, under, value));
+    const table = tableOf({ ...own, append }, log.clock);
+    await table.start({ context: 'app', instanceId: 'a', receive: () => undefined, listening: () => undefined });
+    await filled(log, table, 80);
+    await expect(table.create(key(1), claim(1), write('one'), 'release')).rejects.toMatchObject({ code: 'CLUSTER_FULL', cause: new Error('the disk is full') });
+    expect(await table.read(key(99))).toMatchObject({ kind: 'record' });
+    isRefused = false;
+    await settled(log, 6_000);
+    await filled(log, table, 2);
+    await settled(log, 6_000);
+    expect(await table.create(key(1), claim(1), write('one'), 'release')).toBe('created');
+  });
+
+  it('ends no lease because an instance came whose clock is hours ahead', async () => {
+    const log = losing(4_000_000);
+    const [{ table: a }, { table: b }] = [await opened(log, 'a'), await opened(log, 'b')];
+    await a.beat('a.1', 0, 10_000);
+    const ahead = log.clock.wallMs() + 24 * 3_600_000;
+    log.put('app.b#ahead', writeEntry({ kind: 'barrier', serial: 1 }), ahead);
+    expect(await b.lapse('a.1', 20_000)).toBeGreaterThan(0);
+    expect(await a.beat('a.1', 1, 10_000)).not.toBe('lapsed');
+  });
+
   it('begins anew with another generation: what is on its way is unknown, what was lost is lost', async () => {
     const log = losing();
     const { table, heard } = await opened(log, 'a');

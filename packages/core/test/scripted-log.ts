@@ -20,8 +20,8 @@ export class ScriptedLog {
 
   constructor(readonly clock: Clock) {}
 
-  put(key: string, value: string | undefined): void {
-    this.records.push({ key, value, position: this.#next, timeMs: this.clock.wallMs() });
+  put(key: string, value: string | undefined, timeMs = this.clock.wallMs()): void {
+    this.records.push({ key, value, position: this.#next, timeMs });
     this.#next += 1;
     for (const follower of this.#followers.values()) this.#hand(follower);
   }

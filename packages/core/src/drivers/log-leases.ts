@@ -1,22 +1,23 @@
 import type { LogSteps, Present } from './log-steps.js';
 
 const ENDED = 'ended';
-/** Longer than the log's clock will ever jump: a lease that is there no more counts as ended. */
-const KEPT_MS = 3_600_000;
+/** Longer than a beat can be late; one that is there no more counts as ended all the same. */
+const ENDED_MS = 3_600_000;
 
 /**
  * Leases over a log: one key per incarnation, whose content is the number of its last beat, or `ended`. Beats and whoever ends the
  * lease make it of the same content, so that one of them loses.
  */
 export class LogLeases {
-  constructor(private readonly steps: LogSteps, private readonly keyOf: (incarnation: string) => string) {}
+  /** @param keptMs longer than the log's time jumps: a lease that is there no more counts as ended */
+  constructor(private readonly steps: LogSteps, private readonly keyOf: (incarnation: string) => string, private readonly keptMs: number) {}
 
   /** Whether the lease goes on. */
   beat(incarnation: string, n: number, leaseMs: number): Promise<boolean> {
     return this.steps.step(this.keyOf(incarnation), (present) => {
       if (present?.text === ENDED || (present === undefined && n > 0)) return { answer: false };
       if (present !== undefined && Number(present.text) >= n) return { answer: true };
-      return { answer: true, put: { text: String(n), forMs: Math.max(KEPT_MS, 3 * leaseMs), begins: true } };
+      return { answer: true, put: { text: String(n), forMs: Math.max(this.keptMs, 3 * leaseMs), begins: true } };
     });
   }
 
@@ -25,7 +26,7 @@ export class LogLeases {
       if (present === undefined || present.text === ENDED) return { answer: 0 };
       const waitMs = quietMs - quietFor(present);
       if (waitMs > 0) return { answer: Math.max(1, Math.ceil(waitMs)) };
-      return { answer: 0, put: { text: ENDED, forMs: KEPT_MS, begins: true } };
+      return { answer: 0, put: { text: ENDED, forMs: ENDED_MS, begins: true } };
     });
   }
 }

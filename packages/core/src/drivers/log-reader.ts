@@ -69,6 +69,9 @@ export class LogReader {
     return this.#isReady && this.clock.monotonicMs() - this.#seenMs < STALE_MS;
   }
 
+  /** As {@link LogSnapshots.missing}. */
+  get missingSnapshot(): { readonly cause: unknown } | undefined { return this.#snapshots?.missing; }
+
   /** The log's time, as far as it is known without looking. */
   get nowMs(): number { return this.reducer.nowMs + Math.max(0, this.clock.monotonicMs() - this.#seenMs); }
 

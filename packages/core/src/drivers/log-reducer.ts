@@ -16,6 +16,8 @@ export interface Content {
   readonly n: number;
   readonly era: number;
   readonly text: string;
+  /** Of the text, as the log has it. */
+  readonly bytes: number;
   readonly bornMs: number;
   readonly logKey: string;
   readonly timeMs: number;
@@ -95,9 +97,9 @@ export class LogReducer {
     this.#kept.clear();
     [this.bytes, this.nowMs, this.isComplete] = [0, nowMs, true];
     for (const [key, { n, era, text, bornMs, timeMs, untilMs, touched }] of state) {
-      const content: Content = { n, era, text, bornMs, timeMs, untilMs, logKey: '', seenMs };
+      const content: Content = { n, era, text, bytes: Buffer.byteLength(text), bornMs, timeMs, untilMs, logKey: '', seenMs };
       this.#kept.set(key, { content, touches: touched === undefined ? [] : [{ era, logKey: '', ...touched }], waste: 0 });
-      this.bytes += BYTES_PER_KEY + text.length;
+      this.bytes += BYTES_PER_KEY + content.bytes;
     }
   }
 
@@ -107,7 +109,7 @@ export class LogReducer {
     for (const [key, kept] of this.#kept) {
       if (pruned >= limit) break;
       if (endOf(kept) + REMOVED_MS > this.nowMs) continue;
-      this.bytes -= BYTES_PER_KEY + (kept.content?.text.length ?? 0);
+      this.bytes -= BYTES_PER_KEY + (kept.content?.bytes ?? 0);
       this.#kept.delete(key);
       pruned += 1;
     }
@@ -157,7 +159,7 @@ export class LogReducer {
       return verdict;
     }
     const { n, era, text, forMs, bornMs = timeMs } = put;
-    const content: Content = { n, era, text, bornMs, logKey: written, timeMs, untilMs: timeMs + forMs, seenMs };
+    const content: Content = { n, era, text, bytes: Buffer.byteLength(text), bornMs, logKey: written, timeMs, untilMs: timeMs + forMs, seenMs };
     if (kept === undefined) {
       this.#kept.set(key, { content, touches: [], waste: 0 });
       this.bytes += BYTES_PER_KEY;
@@ -166,7 +168,7 @@ export class LogReducer {
       kept.content = content;
       if (this.isComplete) for (const touch of kept.touches) if (touch.era < era) this.#untouch(key, kept, touch, timeMs);
     }
-    this.bytes += text.length;
+    this.bytes += content.bytes;
     return 'accepted';
   }
 
@@ -197,7 +199,7 @@ export class LogReducer {
     if (kept === undefined) return 'accepted';
     kept.touches = kept.touches.filter(({ logKey }) => logKey !== written);
     if (kept.content?.logKey === written) {
-      this.bytes -= kept.content.text.length;
+      this.bytes -= kept.content.bytes;
       kept.content = undefined;
     }
     if (kept.content === undefined && kept.touches.length === 0 && kept.waste <= 0) {
@@ -209,7 +211,7 @@ export class LogReducer {
 
   #drop(key: string, kept: Kept, timeMs: number): void {
     if (kept.content === undefined) return;
-    this.bytes -= kept.content.text.length;
+    this.bytes -= kept.content.bytes;
     this.#discard(key, kept.content.logKey, timeMs);
   }
 

@@ -36,6 +36,7 @@ export class LogSnapshots {
   /** Where the last complete snapshot begins, by `#bytes`. */
   #coveredBytes = 0;
   #current: { readonly id: string; readonly atBytes: number; activeMs: number } | undefined;
+  #failure: unknown;
   #own: { readonly id: string; readonly after: number; readonly sinceMs: number } | undefined;
 
   constructor(
@@ -68,6 +69,7 @@ export class LogSnapshots {
     else if (entry?.kind === 'end' && this.#current?.id === entry.id) {
       this.#coveredBytes = this.#current.atBytes;
       this.#current = undefined;
+      this.#failure = undefined;
     }
   }
 
@@ -82,7 +84,15 @@ export class LogSnapshots {
     const own = { id: this.clock.randomHex(8), after: this.#lastPosition, sinceMs: nowMs };
     this.#own = own;
     const begin = writeEntry({ kind: 'begin', id: own.id, after: own.after, nowMs: this.reducer.nowMs });
-    this.log.append(this.partition, this.#nextKey('begin'), begin).catch(() => { this.#leave(own.id); });
+    this.log.append(this.partition, this.#nextKey('begin'), begin).catch((error: unknown) => { this.#fail(own.id, error); });
+  }
+
+  /**
+   * Undefined: there is a whole one in what the log keeps. Else the error of the last one that this instance could not write, if there was
+   * one. One is begun at half of what the log keeps at the latest, and takes a quarter.
+   */
+  get missing(): { readonly cause: unknown } | undefined {
+    return this.#bytes - this.#coveredBytes > 0.75 * this.retainedBytes ? { cause: this.#failure } : undefined;
   }
 
   /** Whoever writes one leaves it. */
@@ -99,10 +109,16 @@ export class LogSnapshots {
     this.#current = { id, atBytes: this.#bytes, activeMs: nowMs };
     if (this.#own?.id !== id || !this.isFound) return;
     // Now: what this reads next is no part of it.
-    this.#write(id, [...this.reducer.state()], this.#own.after).catch(() => undefined).finally(() => { this.#leave(id); });
+    this.#write(id, [...this.reducer.state()], this.#own.after).then(() => { this.#leave(id); }, (error: unknown) => { this.#fail(id, error); });
   }
 
   #leave(id: string): void { if (this.#own?.id === id) this.#own = undefined; }
+
+  #fail(id: string, error: unknown): void {
+    if (this.#own?.id !== id) return; // it was left to somebody else
+    this.#failure = error;
+    this.#leave(id);
+  }
 
   /** `end` is put when all the rest is in the log. Whatever is not sure to be there leaves the snapshot without one. */
   async #write(id: string, state: readonly (readonly [string, Kept])[], after: number): Promise<void> {

@@ -50,6 +50,12 @@ export class LogSteps {
   /** Of all sessions, as they lie in memory. */
   get bytes(): number { return this.#readers.reduce((sum, { reducer }) => sum + reducer.bytes, 0); }
 
+  /** If a partition is about to lose what it has no whole snapshot of. */
+  get missingSnapshot(): { readonly cause: unknown } | undefined {
+    for (const { missingSnapshot } of this.#readers) if (missingSnapshot !== undefined) return missingSnapshot;
+    return undefined;
+  }
+
   /** Resolves when all is read that was in the log before. */
   async start(): Promise<void> {
     for (const reader of this.#readers) reader.follow();

@@ -10,6 +10,9 @@ import type {
 } from './session-table.js';
 
 const TOUCHES_AT_ONCE = 64;
+/** By how much a log's time jumps at most: a broker's clock, or that of any instance that writes. */
+const HOUR_MS = 3_600_000;
+const WEEK_MS = 7 * 24 * HOUR_MS;
 
 /**
  * A session table over any session log. Every instance reads all of it; a step is one record that names the content it was made of,
@@ -33,7 +36,7 @@ export class LogTable implements SessionTable {
     const addressed = this.log.signal === undefined ? addressOf(context, context.instanceId) : undefined;
     const steps = new LogSteps(this.log, this.clock, context, addressed);
     this.#steps = steps;
-    this.#leases = new LogLeases(steps, (incarnation) => `${context.context}.l.${incarnation}`);
+    this.#leases = new LogLeases(steps, (incarnation) => `${context.context}.l.${incarnation}`, this.log.retainedBytes === undefined ? HOUR_MS : WEEK_MS);
     await steps.start();
   }
 
@@ -133,7 +136,11 @@ export class LogTable implements SessionTable {
 
   #assertRoom(): void {
     const { maxBytes = Infinity } = this.log;
-    const { bytes } = this.#started;
+    const { bytes, missingSnapshot } = this.#started;
+    if (missingSnapshot !== undefined) {
+      throw new ClusterError('CLUSTER_FULL', 'the log is about to lose its oldest part and has no whole snapshot of it, since none could be written: an instance '
+        + 'that starts then has no sessions. No new ones are taken until one is written; the cause says what came in between, if this instance tried', missingSnapshot);
+    }
     if (bytes < maxBytes) return;
     throw new ClusterError('CLUSTER_FULL', `the sessions of this context take ${bytes} bytes in the memory of every instance, `
       + `and no new ones are taken at ${maxBytes}; those that exist go on. Raise the bound, or let sessions end earlier`);
