@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import amqplib, { type ChannelModel, type ConfirmChannel } from 'amqplib';
 import { ClusterError } from '@cluster/core';
@@ -7,7 +8,11 @@ export interface LinkOptions { readonly urls: readonly string[]; readonly socket
 /** One life of the connection. */
 export interface Life { readonly connection: ChannelModel; readonly publisher: ConfirmChannel }
 
+/** Before another connection is tried; the double each time while none lasts. */
 const AGAIN_MS = 100;
+const MOST_AGAIN_MS = 2_000;
+const LASTING_MS = 10_000;
+const CLOSE_MS = 500;
 const CONNECT_MS = 1_000;
 const PREPARE_MS = 2_000;
 /** Two of them without a sign of life, and the connection counts as lost. */
@@ -25,6 +30,16 @@ function inTime<T>(work: Promise<T>): Promise<T> {
   });
 }
 
+/** A broker that stands still closes nothing: then the socket is cut. */
+async function closeInTime(connection: ChannelModel): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise((resolve) => { timer = setTimeout(resolve, CLOSE_MS); });
+  await Promise.race([connection.close().catch(() => undefined), late]);
+  clearTimeout(timer);
+  // Its types leave it out. With an error, since amqplib keeps its timers otherwise.
+  (connection.connection as unknown as { readonly stream: Duplex }).stream.destroy(new Error('the store closed the connection'));
+}
+
 /** A connection that is made anew, to the next node, when it is lost. Nothing is sent twice. */
 export class Link {
   life: Life | undefined;
@@ -32,6 +47,8 @@ export class Link {
   #blocked: string | undefined;
   #isClosed = false;
   #next = 0;
+  #pauseMs = AGAIN_MS / 2;
+  #sinceMs = 0;
   readonly #unconfirmed = new Set<(error: Error) => void>();
 
   /** @param prepare is done in each life before it is used; if it fails another one is tried */
@@ -76,7 +93,7 @@ export class Link {
     const { life } = this;
     this.life = undefined;
     this.#rejectAll();
-    await life?.connection.close().catch(() => undefined);
+    if (life !== undefined) await closeInTime(life.connection);
   }
 
   async #begin(): Promise<void> {
@@ -85,8 +102,9 @@ export class Link {
       const life = await inTime(this.#prepared(connection));
       if (this.#isClosed) throw unavailable('closed');
       this.life = life;
+      this.#sinceMs = performance.now();
     } catch (error) {
-      connection.close().catch(() => undefined);
+      void closeInTime(connection);
       throw error;
     }
   }
@@ -121,7 +139,8 @@ export class Link {
     this.life = undefined;
     this.#blocked = undefined;
     this.#rejectAll();
-    life.connection.close().catch(() => undefined);
+    void closeInTime(life.connection);
+    this.#pauseMs = performance.now() - this.#sinceMs >= LASTING_MS ? AGAIN_MS : Math.min(2 * this.#pauseMs, MOST_AGAIN_MS);
     void this.#again();
   }
 
@@ -131,8 +150,11 @@ export class Link {
   }
 
   async #again(): Promise<void> {
-    while (!this.#isClosed && this.life === undefined) {
-      await this.#begin().catch(() => sleep(AGAIN_MS, undefined, { ref: false }));
+    for (;;) {
+      await sleep(this.#pauseMs, undefined, { ref: false });
+      if (this.#isClosed || this.life !== undefined) return;
+      // If that one is over by now, another loop goes on.
+      if (await this.#begin().then(() => true, () => false)) return;
     }
   }
 }

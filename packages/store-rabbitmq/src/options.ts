@@ -1,6 +1,6 @@
 import { count, name, type OptionSpec, type OptionSpecs } from '@cluster/core/driver';
 
-const isUrl = (value: unknown): value is string => typeof value === 'string' && /^amqps?:\/\//.test(value);
+const isUrl = (value: unknown): value is string => typeof value === 'string' && /^amqps?:\/\//.test(value) && URL.canParse(value);
 
 /** The options of a RabbitMQ store. */
 export const rabbitStoreOptions = {

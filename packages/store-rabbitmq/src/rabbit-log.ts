@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ClusterError } from '@cluster/core';
 import type { DriverContext, LogRecord, SessionLog } from '@cluster/core/driver';
 import { Follower } from './follower.js';
@@ -15,6 +16,11 @@ const ON_DISK = 2;
 /** RabbitMQ 4 takes no more in a message. */
 const MAX_RECORD_BYTES = 16_000_000;
 const BEGINNING_MS = 10_000;
+/** Several that start at once get into each other's way while they make the streams. */
+const START_MS = 5_000;
+const AGAIN_MS = 100;
+/** No right, other options, no such vhost. */
+const FINAL_CODES: readonly unknown[] = [402, 403, 406, 530];
 
 interface Running { readonly link: Link; readonly stream: string; readonly begins: string }
 
@@ -42,22 +48,36 @@ export class RabbitLog implements SessionLog {
     const begins = `${stream}.begins`;
     // One segment more: the oldest goes as a whole.
     const settings = { replicas: this.options.replicas, bytes: Math.ceil(ON_DISK * this.retainedBytes * 9 / 8) };
-    const link = new Link(this.options, async (life) => {
+    const prepare = async (life: Life) => {
       await openStreams(life.connection, stream, begins, settings);
       for (const follower of this.#followers) void follower.attach(life);
-    });
-    try {
-      await link.open();
-      this.#running = { link, stream, begins };
-      if (link.life === undefined) throw unavailable('the connection was lost at once');
-      this.#beginning = await beginningIn(link, link.life, begins);
-      // The newest records stay: who starts puts it there again.
-      if (this.#beginning !== undefined) await link.publish(begins, Buffer.from(String(this.#beginning)));
-    } catch (error) {
-      this.#running = undefined;
-      await link.close();
-      throw error;
+    };
+    const endMs = performance.now() + START_MS;
+    for (let tried = 0; ; tried += 1) {
+      // From another one each time.
+      const { urls } = this.options;
+      const first = tried % urls.length;
+      const link = new Link({ ...this.options, urls: [...urls.slice(first), ...urls.slice(0, first)] }, prepare);
+      let hasOpened = false;
+      try {
+        await link.open();
+        hasOpened = true;
+        await this.#findBeginning(link, begins);
+        this.#running = { link, stream, begins };
+        return;
+      } catch (error) {
+        await link.close();
+        if (performance.now() > endMs || !mayPass(error, hasOpened)) throw ClusterError.is(error) ? error : unavailable(`'${begins}' cannot be used`, error);
+        await sleep(AGAIN_MS);
+      }
     }
+  }
+
+  async #findBeginning(link: Link, begins: string): Promise<void> {
+    if (link.life === undefined) throw new Error('the connection was lost at once');
+    this.#beginning = await beginningIn(link, link.life, begins);
+    // The newest records stay: who starts puts it there again.
+    if (this.#beginning !== undefined) await link.publish(begins, Buffer.from(String(this.#beginning)));
   }
 
   async stop(): Promise<void> {
@@ -117,6 +137,13 @@ export class RabbitLog implements SessionLog {
   }
 }
 
+const codeOf = (error: unknown): unknown => (error instanceof Error ? ('code' in error && typeof error.code === 'number' ? error.code : codeOf(error.cause)) : undefined);
+
+function mayPass(error: unknown, hasOpened: boolean): boolean {
+  const code = codeOf(error);
+  return (hasOpened || code !== undefined) && !FINAL_CODES.includes(code);
+}
+
 /** Reads the whole small stream, up to a record of its own. */
 function beginningIn(link: Link, { connection }: Life, begins: string): Promise<number | undefined> {
   const mark = randomBytes(8).toString('hex');
@@ -131,8 +158,12 @@ function beginningIn(link: Link, { connection }: Life, begins: string): Promise<
       };
       channel.on('close', () => { end(() => { reject(unavailable('the connection was lost')); }); });
       channel.consume(begins, (message) => {
-        const text = message?.content.toString() ?? '';
-        if (message !== null) channel.ack(message);
+        if (message === null) {
+          end(() => { reject(new Error(`'${begins}' was deleted`)); });
+          return;
+        }
+        channel.ack(message);
+        const text = message.content.toString();
         if (/^\d+$/.test(text)) beginning = Math.max(beginning ?? 0, Number(text));
         else if (text === `? ${mark}`) end(resolve);
       }, { arguments: { 'x-stream-offset': 'first' } }).then(() => link.publish(begins, Buffer.from(`? ${mark}`))).catch((error: unknown) => { end(() => { reject(error); }); });

@@ -1,5 +1,6 @@
 import 'reflect-metadata';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { inspect } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import amqplib, { type ChannelModel } from 'amqplib';
 import { Container } from 'inversify';
@@ -9,6 +10,7 @@ import { managerModule } from '@cluster/core/inversify';
 import { RabbitServer } from '../../../scripts/services/rabbitmq.js';
 import { RabbitStore, type RabbitStoreOptions } from '../src/index.js';
 import { rabbitStoreModule } from '../src/inversify.js';
+import { Link } from '../src/link.js';
 import { RabbitLog } from '../src/rabbit-log.js';
 import { LogTime, readRecord, writeRecord } from '../src/record.js';
 
@@ -48,6 +50,10 @@ describe('the options', () => {
     expect(() => made({ urls: ['http://a'], socket: { recovery: true }, stream: 'a b', replicas: 0, maxBytes: 1, instanceId: 'no spaces', url: 1 })).toThrow(expect.objectContaining({
       code: 'CLUSTER_BAD_OPTION', message: expect.stringMatching(/^RabbitStore: urls: expected a list .*; socket: .*; stream: .*; replicas: .*; maxBytes: .*; instanceId: .*; url: no such option/),
     }));
+    // A password with a slash: Node's own error would quote it.
+    const secret = (): unknown => { try { return made({ urls: ['amqp://shop:hun/ter2@127.0.0.1:5672'] }); } catch (error) { return error; } };
+    expect(secret()).toMatchObject({ code: 'CLUSTER_BAD_OPTION' });
+    expect(inspect(secret())).not.toContain('ter2');
     expect(() => made({})).toThrow(expect.objectContaining({ code: 'CLUSTER_BAD_OPTION' }));
   });
 });
@@ -68,6 +74,33 @@ describe('a broker that cannot be used', () => {
     await expect(logOf('other').start(nobody)).rejects.toMatchObject({
       code: 'CLUSTER_UNAVAILABLE', message: expect.stringMatching(/^RabbitMQ: the stream 'other\.shop' cannot be used: .*x-max-length-bytes/),
     });
+  });
+});
+
+describe('a connection', () => {
+  it('is closed over a broker that stands still', async () => {
+    const log = logOf('still');
+    await log.start(nobody);
+    await server.freeze();
+    try {
+      await log.stop();
+    } finally {
+      await server.thaw();
+    }
+    await expect(log.append(0, 'shop.s.1#1', 'x')).rejects.toMatchObject({ code: 'CLUSTER_STOPPED' });
+  });
+
+  it('is not made anew at once each time while none lasts', async () => {
+    let lives = 0;
+    const link: Link = new Link({ urls: [server.url], socket: {} }, async (life) => {
+      lives += 1;
+      setImmediate(() => { link.lose(life); });
+    });
+    await link.open();
+    await sleep(1_000);
+    await link.close();
+    expect(lives).toBeGreaterThan(1);
+    expect(lives).toBeLessThan(6);
   });
 });
 
