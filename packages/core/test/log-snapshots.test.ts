@@ -113,6 +113,13 @@ describe('a log that loses its oldest part', () => {
     expect(kindsOf(log)).toContain('end');
   });
 
+  it('is the present for who reads its own mark, also where that was sent a second time', async () => {
+    const log = losing();
+    log.fates.push(async (put, under) => { put(`${under}~2`); });
+    const { heard } = await opened(log, 'a');
+    expect(heard).toEqual([true]);
+  });
+
   it('does not follow one by the next, whatever a character takes', async () => {
     const log = losing(4_000_000);
     const { table } = await opened(log, 'a');

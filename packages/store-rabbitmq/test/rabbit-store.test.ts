@@ -109,6 +109,10 @@ describe('a record', () => {
     const log = logOf('large');
     await log.start(nobody);
     await expect(log.append(0, 'shop.s.1#1', 'x'.repeat(17_000_000))).rejects.toMatchObject({ code: 'CLUSTER_TOO_LARGE' });
+    const largest = 'x'.repeat(16_000_000);
+    await expect(log.append(0, 'shop.s.1#1', `{}\n${largest}x`)).rejects.toMatchObject({ code: 'CLUSTER_TOO_LARGE' });
+    // A snapshot says more of it than who puts it.
+    for (const head of ['{}', JSON.stringify({ head: 'x'.repeat(500) })]) await log.append(0, 'shop.s.1#1', `${head}\n${largest}`);
     await log.stop();
   });
 

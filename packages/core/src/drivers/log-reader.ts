@@ -173,9 +173,9 @@ export class LogReader {
     const verdict = (this.#snapshots ?? this.reducer).apply(record, entry, this.#seenMs);
     this.#snapshots?.note(record, entry);
     if (this.#isReady) this.#snapshots?.writeIfDue();
-    if (entry?.kind === 'barrier' && record.key === this.barrierKey) this.#passed(entry.serial);
     if (entry?.kind === 'message' && this.#isReady) this.hooks.message(record.key, entry.text);
     const asked = record.key.replace(/~\d+$/, '');
+    if (entry?.kind === 'barrier' && asked === this.barrierKey) this.#passed(entry.serial);
     if (!this.#pending.has(asked)) return;
     this.#waste.push(...this.reducer.freed); // who put it clears up
     this.#settle(asked, verdict, undefined);

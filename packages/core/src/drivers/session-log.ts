@@ -29,7 +29,8 @@ export interface SessionLog {
    * Given: no record is removed because of its key, and the oldest ones are, in their order, so that the last so many bytes of each
    * partition can be read at any time. Core then puts again what still counts. Such a log need not count its positions without holes,
    * as long as they rise: a reader before whom records were lost that he had not read is told by another `generation`. Its times may be
-   * those of the clocks of who appended, the later of that and of the latest that this had read; the latest one so far counts.
+   * those of the clocks of who appended, the later of that and of the latest that this had read; the latest one so far counts. It takes
+   * 1 KB more before the first line's end than it takes at first, since core puts the rest again.
    */
   readonly retainedBytes?: number | undefined;
   /** Connects; rejects if the log cannot be used. */
