@@ -9,7 +9,6 @@ import { ensureChromium, ensureKafka, ensureNats, ensurePackages, ensureRabbit, 
 const args = process.argv.slice(2);
 const mayInstall = !args.includes('--no-install');
 const wanted = args.filter((arg) => arg !== '--no-install');
-const { PRIORITY_NORMAL: NORMAL, PRIORITY_BELOW_NORMAL: BELOW_NORMAL, PRIORITY_LOW: LOW } = constants.priority;
 const totals = { passed: 0, failed: 0, skipped: 0 };
 
 const isFolder = (entry) => entry.isDirectory();
@@ -23,7 +22,7 @@ const secondsSince = (startMs) => `${((performance.now() - startMs) / 1000).toFi
 async function computed(name, ...command) {
   const startMs = performance.now();
   const child = spawn(process.execPath, command, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
-  setPriority(child.pid, LOW);
+  setPriority(child.pid, constants.priority.PRIORITY_LOW);
   let said = '';
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => { said += text; });
   const [status, signal] = await once(child, 'close');
@@ -62,7 +61,7 @@ function reportLongest(testResults) {
 }
 
 /** Runs the test files that match and adds their counts; a run without a test fails, and one with a skip that the kit did not declare. */
-async function jest(priority, ...options) {
+async function jest(...options) {
   const folder = mkdtempSync(join(tmpdir(), 'cluster-test-'));
   const report = join(folder, 'report.json');
   try {
@@ -70,7 +69,6 @@ async function jest(priority, ...options) {
       '--experimental-vm-modules', '--disable-warning=ExperimentalWarning', 'node_modules/jest/bin/jest.js',
       '--json', `--outputFile=${report}`, ...options,
     ], { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });
-    setPriority(child.pid, priority);
     const [status] = await once(child, 'close');
     if (!existsSync(report)) throw new Error('jest ended without a report');
     const result = JSON.parse(readFileSync(report, 'utf8'));
@@ -110,16 +108,16 @@ const processSuites = () => [...foldersOf('packages'), ...foldersOf('examples')]
   .filter((file) => readFileSync(file, 'utf8').includes('testProcesses('));
 
 /**
- * The suites of processes one after the other, and beside them, at a lower priority, what only computes and then all other tests,
- * in one run so that none is left out. Both are heard to their end.
+ * The suites of processes one after the other, and beside them what only computes, at a low priority, and then all other tests, in
+ * one run so that none is left out. Both are heard to their end.
  */
 async function checksAndTests() {
   const suites = processSuites();
   const others = async () => {
     await checks();
-    await jest(BELOW_NORMAL, ...suites.map((file) => `--testPathIgnorePatterns=^${exactly(file)}$`));
+    await jest(...suites.map((file) => `--testPathIgnorePatterns=^${exactly(file)}$`));
   };
-  const outcomes = await Promise.allSettled([suites.length > 0 && jest(NORMAL, '--maxWorkers=1', '--runTestsByPath', ...suites), others()]);
+  const outcomes = await Promise.allSettled([suites.length > 0 && jest('--maxWorkers=1', '--runTestsByPath', ...suites), others()]);
   const reasons = outcomes.flatMap(({ reason }) => reason?.message ?? []);
   if (reasons.length > 0) throw new Error(reasons.join('; '));
 }
@@ -140,7 +138,7 @@ function tests(folder) {
   if (uses(folder, 'store-nats')) nats();
   if (uses(folder, 'store-kafka')) kafka();
   if (uses(folder, 'store-rabbitmq')) rabbit();
-  return jest(NORMAL, under(`${folder}/`));
+  return jest(under(`${folder}/`));
 }
 
 const everything = [
