@@ -85,7 +85,7 @@ export class KafkajsPort implements KafkaPort {
       await reading.begin();
       return reading;
     } catch (error) {
-      void reading.stop();
+      await reading.stop();
       if (isWithoutCoordinator(error)) throw new Error(NO_COORDINATOR, { cause: error });
       throw refusalOf(error, this.#topic) ?? error;
     }
