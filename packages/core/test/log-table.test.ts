@@ -168,6 +168,22 @@ describe('a session table over a log', () => {
     expect(await table.create(key(2), claim(2), write({}), 'keep')).toBe('created');
   });
 
+  it('stops a log that it cannot use after it was started, and can be started again', async () => {
+    const log = new ScriptedLog(Clock.manual());
+    let runs = 0;
+    const store = { ...log.opened('a'), start: async () => { runs += 1; }, stop: async () => { runs -= 1; } };
+    const table = tableOf(store, log.clock);
+    const context = { context: CONTEXT, instanceId: 'a', receive: () => undefined, listening: () => undefined };
+    log.fates.push(() => Promise.reject(new ClusterError('CLUSTER_UNAVAILABLE', 'the user may not write')));
+    await expect(table.start(context)).rejects.toThrow('the user may not write');
+    expect(runs).toBe(0);
+    await table.start(context);
+    expect(runs).toBe(1);
+    expect(await table.create(KEY, claim(1), write({ a: '1' }), 'keep')).toBe('created');
+    await table.stop();
+    expect(runs).toBe(0);
+  });
+
   it('carries signals through the log, and brings none from before a start', async () => {
     const clock = Clock.manual();
     const log = new ScriptedLog(clock);

@@ -32,6 +32,16 @@ export class LogTable implements SessionTable {
   async start(context: DriverContext): Promise<void> {
     if (this.#context !== undefined) return;
     this.#context = context;
+    try {
+      await this.#begin(context);
+    } catch (error) {
+      // A log that was started goes on reading else.
+      await this.stop();
+      throw error;
+    }
+  }
+
+  async #begin(context: DriverContext): Promise<void> {
     await this.log.start?.(context);
     const addressed = this.log.signal === undefined ? addressOf(context, context.instanceId) : undefined;
     const steps = new LogSteps(this.log, this.clock, context, addressed);
