@@ -6,7 +6,7 @@ import type { StoreCalls } from './store-calls.js';
 export interface SharedSettings { readonly leaseMs: number; readonly readLeaseMs: number; readonly codec: string }
 
 /** How long the record outlives the last instance. */
-const lifetimeOf = (settings: SharedSettings): number => 3 * settings.leaseMs;
+const lifetimeOf = (leaseMs: number): number => 3 * leaseMs;
 
 export const settingsKey = (context: string): string => `${context}.c.settings`;
 
@@ -18,7 +18,7 @@ export async function agreeOnSettings(calls: StoreCalls, context: string, claim:
   const own = new Map(Object.entries({ ...settings, format: RECORD_FORMAT }).map(([name, value]) => [name, JSON.stringify(value)]));
   const key = settingsKey(context);
   for (let round = 0; round < 3; round += 1) {
-    const write = { change: { set: own, remove: [], whole: true }, lifetimeMs: lifetimeOf(settings) };
+    const write = { change: { set: own, remove: [], whole: true }, lifetimeMs: lifetimeOf(settings.leaseMs) };
     if (await calls.create(key, claim, write, 'release') === 'created') return;
     const record = await calls.read(key);
     if (record.kind === 'absent') continue;
@@ -26,8 +26,9 @@ export async function agreeOnSettings(calls: StoreCalls, context: string, claim:
     const differing = [...new Set([...own.keys(), ...theirs.keys()])].filter((name) => theirs.get(name) !== own.get(name))
       .map((name) => `${name}: here ${own.get(name) ?? 'none'}, in the cluster ${String(theirs.get(name) ?? 'none')}`);
     if (differing.length === 0) return;
+    const theirLeaseMs = Number(theirs.get('leaseMs') ?? settings.leaseMs);
     throw new ClusterError('CLUSTER_BAD_OPTION', `context '${context}': instances that run must agree on ${differing.join('; ')}; `
-      + 'use the same values, or stop all instances first');
+      + `use the same values, or stop all instances and wait ${Math.ceil(lifetimeOf(theirLeaseMs) / 1000)} s`);
   }
   throw new ClusterError('CLUSTER_UNAVAILABLE', `context '${context}': the record of its settings comes and goes; check the store`);
 }
