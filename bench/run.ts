@@ -8,9 +8,12 @@ import { newcomer } from './loads/newcomer.js';
 import { page } from './loads/page.js';
 import { passivation } from './loads/passivation.js';
 import { redis } from './loads/redis.js';
+import { redisHeld } from './loads/redis-held.js';
 import { takeOver } from './loads/take-over.js';
 
-const loads: Readonly<Record<string, (args: readonly string[], writes: boolean) => Promise<boolean>>> = { contended, core, http, nats, 'nats-sync': natsSync, newcomer, page, passivation, redis, 'take-over': takeOver };
+const loads: Readonly<Record<string, (args: readonly string[], writes: boolean) => Promise<boolean>>> = {
+  contended, core, http, nats, 'nats-sync': natsSync, newcomer, page, passivation, redis, 'redis-held': redisHeld, 'take-over': takeOver,
+};
 
 const [name = '', ...rest] = process.argv.slice(2);
 const args = rest.filter((arg) => arg !== '--write');

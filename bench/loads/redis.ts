@@ -153,7 +153,8 @@ function plots(sheets: readonly Sheet[], report: Report): void {
 
 /** Sessions on Redis under load, beside what people use today. */
 export async function redis([count = String(ROUNDS)]: readonly string[], writes: boolean): Promise<boolean> {
-  const report = new Report('redis', `${count} interleaved rounds after ${WARM} to warm up; 2,000 requests per cell (64 KB: 320), a quarter of that over one connection; `
+  const report = new Report('redis', `${count} interleaved rounds, each process first warmed by 36,000 requests (64 KB: 5,400); 4,000 requests per cell (64 KB: 600), `
+    + 'a quarter of that over one connection, after another quarter that is not measured; '
     + '64 clients with 4 sessions each; one Redis without persistence on the same machine');
   const sheets: Sheet[] = [];
   const server = await startPlace('redis');

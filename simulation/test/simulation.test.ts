@@ -44,7 +44,7 @@ describe('the engine under faults', () => {
       'crash process', 'pause process', 'suspend process', 'overlap process', 'drain with nobody waiting', 'restart with nobody waiting', 'outage refusing', 'outage hanging', 'partition signals', 'storm weather',
       'rate clock', 'skew clock', 'rollback table', 'rollback map',
     ]));
-  }, 60_000);
+  }, 180_000);
 
   it(`keeps its promises over a log whose records come late, come twice, and are removed: seeds 1 to ${LOG_SEEDS}`, async () => {
     const { tally, violations } = await runSeeds(1, LOG_SEEDS, { store: 'log' });
@@ -56,21 +56,21 @@ describe('the engine under faults', () => {
       'late append', 'twice append', 'repeated append', 'lost append', 'replyLost append', 'slow reader', 'gap reader', 'redelivered records', 'removed records', 'removed removals', 'lost oldest part', 'written snapshots',
       'crash process', 'pause process', 'overlap process',
     ]));
-  }, 120_000);
+  }, 300_000);
 
   it(`keeps its promises: fresh seeds ${fresh} to ${fresh + FRESH_SEEDS - 1}`, async () => {
     expect((await runSeeds(fresh, FRESH_SEEDS)).violations).toEqual([]);
-  }, 60_000);
+  }, 180_000);
 
   it.each(FOUND)('keeps its promises where they were broken: seed %d with %d requests', async (seed, requests) => {
     expect(shown(await simulate(seed, { requests }))).toEqual([]);
-  }, 60_000);
+  }, 180_000);
 
   it('does the same again for the same seed', async () => {
     const [once, again] = [await simulate(7, { requests: 200 }), await simulate(7, { requests: 200 })];
     expect(again).toEqual({ ...once, violations: [] });
     expect(await simulate(8, { requests: 200 })).not.toEqual(once);
-  }, 60_000);
+  }, 180_000);
 });
 
 describe('a mutation is found', () => {
@@ -79,5 +79,5 @@ describe('a mutation is found', () => {
     expect(found).toBeDefined();
     // With the rule in its place the same run is as it should be.
     expect(shown(await simulate(found?.seeds ?? 0, { requests: mutation.requests, change: mutation.change }))).toEqual([]);
-  }, 60_000);
+  }, 180_000);
 });
