@@ -70,6 +70,28 @@ describe('the options', () => {
   });
 });
 
+describe('a client of one\'s own', () => {
+  it('is made at the start, serves sessions, and is closed by the stop', async () => {
+    const [made, closed]: [KafkaPort[], KafkaPort[]] = [[], []];
+    const client = (): KafkaPort => {
+      const port = new KafkajsPort(here().connect);
+      const close = port.close.bind(port);
+      made.push(port);
+      return Object.assign(port, { close: () => { closed.push(port); return close(); } });
+    };
+    const manager = new DistributedManager(new KafkaStore({ client, topic: 'own-client', replicas: 1 }));
+    expect(made).toHaveLength(0);
+    await manager.start();
+    const session = manager.createSession();
+    session.set('user', 'Anna');
+    await manager.sendSession(session);
+    expect((await manager.findSession(session.id, { access: 'snapshot' }))?.get('user')).toBe('Anna');
+    await manager.stop();
+    expect(made).toHaveLength(1);
+    expect(closed).toEqual(made);
+  });
+});
+
 describe('a broker that is not there', () => {
   it('is named by start', async () => {
     const manager = new DistributedManager(new KafkaStore({ connect: { brokers: ['127.0.0.1:1'] } }));

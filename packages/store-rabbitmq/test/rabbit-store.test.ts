@@ -8,6 +8,7 @@ import { ClusterError, ClusterStore, DistributedManager, Manager } from '@cluste
 import type { LogRecord } from '@cluster/core/driver';
 import { managerModule } from '@cluster/core/inversify';
 import { RabbitServer } from '../../../scripts/services/rabbitmq.js';
+import { until } from '../../../scripts/services/server-process.js';
 import { RabbitStore, type RabbitStoreOptions } from '../src/index.js';
 import { rabbitStoreModule } from '../src/inversify.js';
 import { Link } from '../src/link.js';
@@ -30,14 +31,6 @@ const made = (options: object): RabbitStore => new RabbitStore(options as Rabbit
 const logOf = (stream: string, rest: object = {}) => new RabbitLog({ urls: [server.url], socket: {}, stream, replicas: 1, maxBytes: 1_048_576, ...rest });
 const nobody = { context: 'shop', instanceId: 'one', receive: () => undefined, listening: () => undefined };
 
-async function until(what: string, ask: () => boolean | Promise<boolean>): Promise<void> {
-  const endMs = performance.now() + 20_000;
-  while (!await ask()) {
-    if (performance.now() > endMs) throw new Error(`waited in vain until ${what}`);
-    await sleep(10);
-  }
-}
-
 async function reading(log: RabbitLog): Promise<LogRecord[]> {
   const records: LogRecord[] = [];
   await log.start(nobody);
@@ -55,6 +48,19 @@ describe('the options', () => {
     expect(secret()).toMatchObject({ code: 'CLUSTER_BAD_OPTION' });
     expect(inspect(secret())).not.toContain('ter2');
     expect(() => made({})).toThrow(expect.objectContaining({ code: 'CLUSTER_BAD_OPTION' }));
+  });
+});
+
+describe('a start', () => {
+  it('takes the next URL where one cannot be reached, and hands `socket` to amqplib', async () => {
+    const { host } = new URL(server.url);
+    const store = new RabbitStore({
+      urls: ['amqp://127.0.0.1:1', `amqp://nobody:wrong@${host}`], socket: { credentials: amqplib.credentials.plain('guest', 'guest') }, stream: 'second', maxBytes: 1_048_576,
+    });
+    const manager = new DistributedManager(store);
+    await manager.start();
+    expect(manager.health().status).toBe('up');
+    await manager.stop();
   });
 });
 
@@ -134,18 +140,18 @@ describe('a stream', () => {
     const log = logOf('begins');
     const records = await reading(log);
     for (let n = 0; n < 20; n += 1) await log.append(0, `shop.s.1#${n}`, '');
-    await until('all are read', () => records.length === 20);
+    await until('all are read', async () => records.length === 20);
     await log.forget(0, records[10]?.position ?? NaN);
     await log.stop();
     const later = logOf('begins');
     const read = await reading(later);
-    await until('the rest is read', () => read.length >= 10);
+    await until('the rest is read', async () => read.length >= 10);
     expect(read.map(({ key }) => key)).toEqual(records.slice(10).map(({ key }) => key));
     await later.forget(0, 1_000_000);
     await later.stop();
     const last = logOf('begins');
     const all = await reading(last);
-    await until('all is read', () => all.length === 20);
+    await until('all is read', async () => all.length === 20);
     await last.stop();
   }, 60_000);
 
@@ -157,10 +163,10 @@ describe('a stream', () => {
     const generation = log.generation();
     await sleep(6_000); // a node that is killed sooner after it made its first stream does not find that again
     await own.kill();
-    await until('that is noticed', () => log.append(0, 'shop.s.1#2', 'never').then(() => false, (error: unknown) => ClusterError.is(error) && error.code === 'CLUSTER_UNAVAILABLE'));
+    await until('that is noticed', async () => log.append(0, 'shop.s.1#2', 'never').then(() => false, (error: unknown) => ClusterError.is(error) && error.code === 'CLUSTER_UNAVAILABLE'));
     await own.restart();
-    await until('it takes records', () => log.append(0, 'shop.s.1#3', 'after').then(() => true, () => false));
-    await until('they are read', () => records.some(({ value }) => value === 'after'));
+    await until('it takes records', async () => log.append(0, 'shop.s.1#3', 'after').then(() => true, () => false));
+    await until('they are read', async () => records.some(({ value }) => value === 'after'));
     expect(records.filter(({ value }) => value === 'before')).toHaveLength(1);
     expect(log.generation()).toBe(generation);
     await log.stop();
@@ -171,7 +177,7 @@ describe('a stream', () => {
     const log = logOf('deleted');
     const records = await reading(log);
     for (let n = 0; n < 5; n += 1) await log.append(0, `shop.s.1#${n}`, 'old');
-    await until('they are read', () => records.length === 5);
+    await until('they are read', async () => records.length === 5);
     const generation = log.generation();
     const channel = await connection.createChannel();
     await channel.deleteQueue('deleted.shop');
@@ -183,7 +189,7 @@ describe('a stream', () => {
     expect(records.map(({ value }) => value).slice(0, 6)).toEqual(['old', 'old', 'old', 'old', 'old', undefined]);
     const anew: LogRecord[] = [];
     log.follow(0, (record) => { anew.push(record); });
-    await until('the new one is read', () => anew.length > 0);
+    await until('the new one is read', async () => anew.length > 0);
     expect(anew.map(({ value }) => value)).not.toContain('old');
     await log.stop();
   }, 60_000);
@@ -207,7 +213,7 @@ describe('a stream', () => {
     await channel.prefetch(10);
     await channel.consume('losing.shop', (message) => { if (message !== null) first.push(Number(message.properties.headers?.['x-stream-offset'])); },
       { arguments: { 'x-stream-offset': 'first' } });
-    await until('something is read', () => first.length > 0);
+    await until('something is read', async () => first.length > 0);
     await channel.close();
     expect(first[0]).toBeGreaterThan(0);
     await log.stop();
