@@ -20,6 +20,8 @@ interface Partition {
   next: number;
   /** The same, whoever begins to read it again. */
   seen: number;
+  /** The record before `seen`. */
+  last: StoredRecord | undefined;
   readonly followers: Set<Follower>;
   readonly appender: Appender;
 }
@@ -90,7 +92,7 @@ export class KafkaLog implements SessionLog {
 
   #partition(port: KafkaPort, number: number, maxBatchBytes: number): Partition {
     const partition: Partition = {
-      next: 0, seen: 0, followers: new Set(),
+      next: 0, seen: 0, last: undefined, followers: new Set(),
       appender: new Appender(port, number, maxBatchBytes, () => partition.seen, (offset, seen) => { if (offset < seen) this.#wentBack(partition); }),
     };
     return partition;
@@ -113,7 +115,8 @@ export class KafkaLog implements SessionLog {
 
   async #connect(port: KafkaPort): Promise<void> {
     const reading = await port.read({
-      next: (number) => this.#read[number]?.next ?? 0,
+      // The last one again: whether it is still there says whether this goes on where it was.
+      next: (number) => Math.max(0, (this.#read[number]?.next ?? 0) - 1),
       take: (number, records) => { this.#take(number, records); },
       ended: (error) => {
         if (this.#reading !== reading) return;
@@ -138,11 +141,17 @@ export class KafkaLog implements SessionLog {
   #take(number: number, records: Iterable<StoredRecord>): void {
     const partition = this.#read[number];
     if (partition === undefined) return;
-    for (const { offset, key, value, timeMs } of records) {
+    for (const record of records) {
+      const { offset, key, value, timeMs } = record;
+      const { last } = partition;
+      if (offset === last?.offset && (key !== last.key || timeMs !== last.timeMs)) {
+        this.#wentBack(partition);
+        return;
+      }
       // A reader that comes back may begin before the place that it was given.
       if (offset < partition.next) continue;
       partition.next = offset + 1;
-      partition.seen = Math.max(partition.seen, partition.next);
+      if (partition.next > partition.seen) [partition.seen, partition.last] = [partition.next, record];
       for (const follower of partition.followers) {
         if (offset < follower.next) continue;
         follower.next = offset + 1;
@@ -156,7 +165,7 @@ export class KafkaLog implements SessionLog {
   /** Brokers lost what they had acknowledged, so what is known here is not what others will read. */
   #wentBack(partition: Partition): void {
     this.#losses += 1;
-    partition.seen = 0;
+    [partition.seen, partition.last] = [0, undefined];
     // Whoever follows looks at the generation, and begins anew; those who do so while this goes on have seen it.
     for (const { followers } of this.#read) {
       for (const { take } of [...followers]) take({ key: '', position: Number.MAX_SAFE_INTEGER, timeMs: 0, value: undefined });

@@ -1,5 +1,7 @@
 import 'reflect-metadata';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { cp, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Container } from 'inversify';
 import kafkajs, { type Admin } from 'kafkajs';
 import { ClusterStore, DistributedManager, Manager } from '@cluster/core';
@@ -265,6 +267,40 @@ describe('a topic that has lost what it had acknowledged', () => {
     expect(generations.length).toBeGreaterThan(0);
     await Promise.all(managers.map((manager) => manager.stop()));
   });
+});
+
+describe('a topic whose end was lost and written anew', () => {
+  it('is noticed by an instance that had read it and was cut off meanwhile', async () => {
+    const own = await KafkaServer.start();
+    const settings = { topic: 'tail', at: own };
+    const log = logIn(settings);
+    await log.start();
+    const found: { readonly value: string | undefined; readonly generation: string }[] = [];
+    log.follow(0, ({ value }) => { found.push({ value, generation: log.generation() }); });
+    await log.append(0, 'shop.s.a#1', 'kept');
+    await own.kill();
+    const [disk, kept] = [join(own.folder, 'data'), join(own.folder, 'kept')];
+    await cp(disk, kept, { recursive: true });
+    await own.restart();
+    await until('it takes records again', () => log.append(0, 'shop.s.a#2', 'lost').then(() => true, () => false));
+    await until('it has read them', async () => found.some(({ value }) => value === 'lost'));
+    await own.kill();
+    await rm(disk, { recursive: true });
+    await rename(kept, disk);
+    await own.restart();
+    const other = logIn(settings);
+    await other.start();
+    for (let n = 0; n < 20; n += 1) await other.append(0, `shop.s.b#${n}`, 'anew');
+    await until('it is noticed', async () => log.generation() !== '0', 20_000);
+    // Who follows is told so before the first of the others.
+    expect(found.filter(({ generation }) => generation === '0').map(({ value }) => value)).not.toContain('anew');
+    const anew = records(log);
+    await read(anew, 21);
+    expect(anew.map(({ key }) => key)).toEqual(['shop.s.a#1', ...Array.from({ length: 20 }, (_, n) => `shop.s.b#${n}`)]);
+    expect(log.generation()).toBe('1');
+    await Promise.all([log.stop(), other.stop()]);
+    await own.stop();
+  }, 60_000);
 });
 
 describe('the module', () => {
