@@ -33,6 +33,8 @@ const EXPIRES = 'Cluster-Expires';
 const NO_MESSAGE = 10037;
 const EXPIRES_IN = new RegExp(`^${EXPIRES}: (\\d+)`, 'm');
 const MAX_SWEPT_LOOKS = 10_000;
+/** Servers choose no other leader within 4 s after they have heard of the present one. */
+const LED_MS = 3_000;
 /** There is no such message any more. The last one may also mean that the disk failed; the next sweep tries again. */
 const GONE: readonly unknown[] = [NO_MESSAGE, 10043, 10057];
 
@@ -50,6 +52,9 @@ export class NatsMap implements SessionMap {
   /** Of the last put from here. */
   #lastSequence = 0;
   #opening = false;
+  /** When the last put was sent that was taken. */
+  #takenMs = -Infinity;
+  #confirming: Promise<void> | undefined;
   #unswept: string[] = [];
 
   constructor(private readonly options: NatsMapOptions) {
@@ -182,8 +187,10 @@ export class NatsMap implements SessionMap {
     head.set(EXPECTED, String(lastSubjectSequence));
     if (expires) head.set('Nats-TTL', ttlOf(lifetimeMs));
     else head.set(EXPIRES, String(expiresMs));
+    const sentMs = performance.now();
     try {
       const { seq: sequence } = await link.ask<{ readonly seq: number }>(subject, value, { headers: head });
+      this.#taken(sentMs);
       // An older state of the stream, or another stream, of which nobody told.
       if (sequence <= this.#lastSequence) this.#epoch += 1;
       this.#lastSequence = sequence;
@@ -201,8 +208,32 @@ export class NatsMap implements SessionMap {
     throw new Unanswered('NATS: it was asked more than once, and another change is there by now');
   }
 
-  /** As the leader of the stream has it. */
-  async #last(subject: string, { link }: Running = this.#started): Promise<Last | undefined> {
+  /**
+   * As the leader of the stream has it. One that is cut off goes on answering look-ups while another one leads, so with replicas a look-up
+   * counts that is made soon after a put was answered, for which a majority is needed: the read by lease of Raft (Ongaro's thesis, 6.4.1).
+   */
+  async #last(subject: string, running: Running = this.#started): Promise<Last | undefined> {
+    if (this.options.replicas === 1) return this.#look(subject, running);
+    for (;;) {
+      if (!this.#isLed(running)) await this.#confirm(running);
+      const last = await this.#look(subject, running);
+      if (this.#isLed(running)) return last;
+    }
+  }
+
+  /** Before this connection stood it may have been to another server. */
+  #isLed({ link }: Running): boolean { return performance.now() - this.#takenMs < Math.min(LED_MS, link.upMs); }
+
+  /** Puts what is of no use but that it is taken. */
+  #confirm(running: Running): Promise<void> {
+    const sentMs = performance.now();
+    return this.#confirming ??= running.link.ask(`$KV.${this.options.bucket}.probe.led`).then(() => { this.#taken(sentMs); })
+      .finally(() => { this.#confirming = undefined; });
+  }
+
+  #taken(sentMs: number): void { this.#takenMs = Math.max(this.#takenMs, sentMs); }
+
+  async #look(subject: string, { link }: Running): Promise<Last | undefined> {
     try {
       const request = JSON.stringify({ last_by_subj: subject });
       const { message: { data, seq: sequence, hdrs, time } } = await link.ask<Stored>(`$JS.API.STREAM.MSG.GET.${this.#stream}`, request);

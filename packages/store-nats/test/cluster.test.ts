@@ -1,7 +1,10 @@
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { connect as connectTo } from 'nats';
 import { NatsCluster } from '../../../scripts/services/nats-cluster.js';
+import type { NatsServer } from '../../../scripts/services/nats.js';
 import { until } from '../../../scripts/services/server-process.js';
 import { Unanswered } from '../src/failures.js';
 import { NatsMap } from '../src/nats-map.js';
@@ -29,6 +32,18 @@ async function started(servers: string | string[], bucket: string): Promise<Nats
   open.push(map);
   await map.start(context);
   return map;
+}
+
+function firstNode(): NatsServer {
+  const [first] = cluster.nodes;
+  if (first === undefined) throw new Error('there are three');
+  return first;
+}
+
+async function ledBy(node: NatsServer, bucket: string): Promise<void> {
+  await cluster.settled(`KV_${bucket}`);
+  await node.ask(`$JS.API.STREAM.LEADER.STEPDOWN.KV_${bucket}`, { placement: { preferred: node.name } });
+  await until('it leads', async () => await cluster.leaderOf(`KV_${bucket}`) === node);
 }
 
 describe('a bucket that was just made in a cluster', () => {
@@ -106,12 +121,9 @@ describe('a put whose answer is lost with the connection', () => {
 describe('what is asked while the leader', () => {
   /** Over the first server as long as that is there, and it leads. */
   const overTheLeader = async (bucket: string) => {
-    const [first] = cluster.nodes;
-    if (first === undefined) throw new Error('there are three');
+    const first = firstNode();
     const map = await started([...cluster.urls], bucket);
-    await cluster.settled(`KV_${bucket}`);
-    await first.ask(`$JS.API.STREAM.LEADER.STEPDOWN.KV_${bucket}`, { placement: { preferred: first.name } });
-    await until('the first one leads', async () => await cluster.leaderOf(`KV_${bucket}`) === first);
+    await ledBy(first, bucket);
     return { first, map, revision: await map.compareAndSet('shop.s.a', undefined, entry('before')) };
   };
   /** A look-up and a put are answered soon after another one leads. */
@@ -137,5 +149,28 @@ describe('what is asked while the leader', () => {
     cluster.isolate(over.first);
     await answered('left', over);
     cluster.rejoin();
+  }, ELECTION_MS);
+});
+
+describe('a look-up through a leader that is cut off', () => {
+  it('has no answer from there, and the present one when it can be had', async () => {
+    const first = firstNode();
+    // The application's own connection, which nobody moves.
+    const client = await connectTo({ servers: first.url, ignoreClusterUpdates: true });
+    const map = new NatsMap({ source: { client }, bucket: 'old', replicas: 3, storage: 'file' });
+    await map.start(context);
+    await ledBy(first, 'old');
+    const revision = await map.compareAndSet('shop.s.a', undefined, entry('before'));
+    cluster.isolate(first);
+    await until('another one leads', async () => ![undefined, first].includes(await cluster.leaderOf('KV_old')));
+    const other = await started(cluster.urls.slice(1), 'old');
+    const changed = await other.compareAndSet('shop.s.a', revision, entry('after'));
+    expect(changed).toBeDefined();
+    const found = map.get('shop.s.a');
+    expect(await Promise.race([found, sleep(1_000, 'no answer')])).toBe('no answer');
+    cluster.rejoin();
+    expect(await found).toEqual({ value: 'after', revision: changed });
+    await map.stop();
+    await client.close();
   }, ELECTION_MS);
 });
