@@ -164,6 +164,8 @@ describe('a session table over a log', () => {
     await expect(table.create(key(2), claim(2), write({}), 'keep')).rejects.toMatchObject({ code: 'CLUSTER_FULL', message: expect.stringMatching(/2000/) });
     expect((await table.commit(KEY, claim(1).grant, { grant: claim(1).grant, version: 1 }, write({ a: 'y'.repeat(4_000) }), 'keep')).kind).toBe('done');
     expect(await table.create(KEY, claim(2), write({}), 'keep')).toBe('exists');
+    // Else no instance could start.
+    expect(await table.create(`${CONTEXT}.c.settings`, claim(3), write({}), 'release')).toBe('created');
     expect((await table.remove(KEY, claim(1).grant, undefined, 'removed', 1_000)).kind).toBe('removed');
     expect(await table.create(key(2), claim(2), write({}), 'keep')).toBe('created');
   });

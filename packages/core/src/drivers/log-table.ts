@@ -72,7 +72,8 @@ export class LogTable implements SessionTable {
   create(key: string, claim: Claim, write: Write, then: 'keep' | 'release'): Promise<'created' | 'exists'> {
     return this.#step(key, (present) => {
       const step = createStep(present, claim, write, then);
-      if (step.put !== undefined) this.#assertRoom();
+      // Of what else is made, the settings, instances need one record to start; who starts may be the one that makes room.
+      if (step.put !== undefined && key.startsWith(sessionsOf(this.#assertStarted()))) this.#assertRoom();
       return step;
     }, true);
   }
@@ -168,6 +169,8 @@ export class LogTable implements SessionTable {
 }
 
 const stopped = () => new ClusterError('CLUSTER_UNAVAILABLE', 'the table is not started, or has been stopped');
+
+const sessionsOf = ({ context }: DriverContext): string => `${context}.s.`;
 
 const addressOf = ({ context }: DriverContext, instanceId: string): string => `${context}.m.${instanceId}`;
 
