@@ -3,7 +3,7 @@ import { ClusterError } from '../errors.js';
 import { readStored, writeStored, type Stored } from '../record.js';
 import { LogLeases } from './log-leases.js';
 import { LogSteps, type Present } from './log-steps.js';
-import { absent, acquireStep, commitStep, createStep, remainingMs, removeStep, sessionRecord, touchStep, type Step } from './record-steps.js';
+import { absent, acquiring, commitStep, createStep, remainingMs, removeStep, sessionRecord, touchStep, type Step } from './record-steps.js';
 import type { SessionLog } from './session-log.js';
 import type {
   Absent, Acquired, Claim, Committed, DriverContext, Gone, Message, Removed, SessionRecord, SessionTable, Stamp, StoreCapabilities, Then, Write,
@@ -60,13 +60,8 @@ export class LogTable implements SessionTable {
   }
 
   acquire(key: string, claim: Claim, from?: string, have?: Stamp): Promise<Acquired> {
-    let holder: Claim | undefined;
-    const decide = (present: Stored | undefined) => {
-      if (present?.kind === 'record') holder = present.holder ?? holder;
-      return acquireStep(present, claim, from, have);
-    };
-    // Others took it each time: who waits asks again.
-    return this.#step<Acquired>(key, decide, false, () => ({ kind: 'busy', holder: holder ?? { incarnation: '', grant: '' } }));
+    const { decide, contended } = acquiring(claim, from, have);
+    return this.#step<Acquired>(key, decide, false, contended);
   }
 
   create(key: string, claim: Claim, write: Write, then: 'keep' | 'release'): Promise<'created' | 'exists'> {

@@ -4,7 +4,7 @@ import { keyName, readStored, writeStored, type Stored } from '../record.js';
 import { LeaseCells } from './lease-cell.js';
 import { Mailbox } from './mailbox.js';
 import {
-  absent, acquireStep, aged, commitStep, createStep, remainingMs, removeStep, sessionRecord, touchStep, type Step,
+  absent, acquiring, aged, commitStep, createStep, remainingMs, removeStep, sessionRecord, touchStep, type Step,
 } from './record-steps.js';
 import { SeenRecords, type Seen } from './seen-records.js';
 import type { SessionMap } from './session-map.js';
@@ -58,13 +58,8 @@ export class MapTable implements SessionTable {
   }
 
   acquire(key: string, claim: Claim, from?: string, have?: Stamp): Promise<Acquired> {
-    let holder: Claim | undefined;
-    const decide = (present: Stored | undefined) => {
-      if (present?.kind === 'record') holder = present.holder ?? holder;
-      return acquireStep(present, claim, from, have);
-    };
-    // Others took it each time and had given it back by the next look: who waits asks again.
-    return this.#step<Acquired>(key, undefined, decide, () => ({ kind: 'busy', holder: holder ?? { incarnation: '', grant: '' } }));
+    const { decide, contended } = acquiring(claim, from, have);
+    return this.#step<Acquired>(key, undefined, decide, contended);
   }
 
   create(key: string, claim: Claim, write: Write, then: 'keep' | 'release'): Promise<'created' | 'exists'> {

@@ -60,6 +60,18 @@ export function acquireStep(present: Stored | undefined, claim: Claim, from: str
   return { put, answer: { kind: 'granted', record: sessionRecord(put, have) }, held: true };
 }
 
+/** Claiming in rounds. `contended` answers when others took it each time, and had given it back by the next look: who waits asks again. */
+export function acquiring(claim: Claim, from: string | undefined, have: Stamp | undefined) {
+  let holder: Claim = { incarnation: '', grant: '' };
+  return {
+    decide: (present: Stored | undefined): Step<Acquired> => {
+      if (present?.kind === 'record') holder = present.holder ?? holder;
+      return acquireStep(present, claim, from, have);
+    },
+    contended: (): Acquired => ({ kind: 'busy', holder }),
+  };
+}
+
 export function createStep(present: Stored | undefined, claim: Claim, write: Write, then: 'keep' | 'release'): Step<'created' | 'exists'> {
   if (present !== undefined) {
     return { answer: present.kind === 'record' && present.stamp.grant === claim.grant ? 'created' : 'exists' };
