@@ -42,7 +42,7 @@ export class RedisTable implements SessionTable {
     await connection.open();
     try {
       const { capabilities, isSharded } = await inspectServers(connection.servers(), this.options.isCluster);
-      await expectRights(connection.servers(), `${this.options.prefix}${context.context}.c.rights`, this.#channel(context, ''), isSharded);
+      await expectRights(connection, `${this.options.prefix}${context.context}.c.rights`, this.#channel(context, ''), isSharded);
       const { receive, listening, instanceId } = context;
       const channel = this.#channel(context, instanceId);
       const subscription = new Subscription(connection, { channel, isSharded, receive, listening });

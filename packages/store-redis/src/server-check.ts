@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import { ClusterError } from '@cluster/core';
 import type { StoreCapabilities } from '@cluster/core/driver';
+import type { Connection } from './connection.js';
 import { rights } from './scripts.js';
 
 /** What the driver goes by. */
@@ -92,11 +93,30 @@ async function expectRightsAt(server: Redis, key: string, channel: string, isSha
   });
 }
 
+/** Any of a cluster's servers may have an instance's channel some day. */
+async function expectToListenAt(subscriber: Redis, channel: string): Promise<void> {
+  subscriber.on('error', () => undefined);
+  // In place of an answer.
+  const moved = new Promise<void>((resolve) => { subscriber.once('moved', () => { resolve(); }); });
+  try {
+    await subscriber.connect();
+    await Promise.race([subscriber.ssubscribe(channel), moved]);
+  } catch (error) {
+    if (!isElsewhere(error)) throw error;
+  } finally {
+    subscriber.disconnect();
+  }
+}
+
 /**
- * Tries what the driver calls, on keys that it leaves no trace of and a channel that nobody listens to. A right that is lacking
+ * Tries what the driver calls, on keys that it leaves no trace of and a channel that nobody uses. A right that is lacking
  * would show late, or end a script half-way.
  * @throws whatever a server refuses; CLUSTER_UNAVAILABLE naming the commands that scripts may not call
  */
-export async function expectRights(servers: readonly Redis[], key: string, channel: string, isSharded: boolean): Promise<void> {
-  await Promise.all(servers.map((server) => expectRightsAt(server, key, channel, isSharded)));
+export async function expectRights(connection: Connection, key: string, channel: string, isSharded: boolean): Promise<void> {
+  await Promise.all([
+    ...connection.servers().map((server) => expectRightsAt(server, key, channel, isSharded)),
+    // A single server's is tried by the subscription itself.
+    ...(isSharded ? connection.subscribers() : []).map((subscriber) => expectToListenAt(subscriber, channel)),
+  ]);
 }
