@@ -84,7 +84,8 @@ export function ensureChromium({ mayInstall = true } = {}) {
   if (!isOnPath('chromium')) installDebian('chromium', "The shop's browser test needs chromium on the PATH", mayInstall);
 }
 
-const OLDEST_REDIS = [6, 2];
+/** The store takes 6.2; its tests use commands that came later. */
+const OLDEST_REDIS = [7, 0];
 
 /** The version of the redis-server on the PATH, such as 7.0.15; undefined: there is none. */
 function redisVersion() {

@@ -333,8 +333,8 @@ describe('npm run services -- ensure', () => {
   });
 
   it('says that a server is too old', async () => {
-    await pretend('6.0.16');
-    expect(ensure(folder)).toEqual({ status: 1, printed: 'redis-server: expected version 6.2 or newer, found 6.0.16. Put a newer one first on the PATH\n' });
+    await pretend('6.2.14');
+    expect(ensure(folder)).toEqual({ status: 1, printed: 'redis-server: expected version 7.0 or newer, found 6.2.14. Put a newer one first on the PATH\n' });
   });
 
   it('says where the jars of a Kafka are missing, and that a Java is too old', async () => {
@@ -345,7 +345,7 @@ describe('npm run services -- ensure', () => {
     await pretendToBe('java', 'openjdk version "17.0.15" 2025-04-15');
   });
 
-  it.each(['6.2.0', '7.0.15', '10.0.1'])('is content with %s', async (version) => {
+  it.each(['7.0.0', '7.0.15', '10.0.1'])('is content with %s', async (version) => {
     await pretend(version);
     await mkdir(join(folder, 'cluster-services/kafka-4.4.0/libs'), { recursive: true });
     const { status, printed } = ensure(folder);
