@@ -1,5 +1,6 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import type { StoreName } from './stores.js';
 
 interface Answer { readonly answer?: unknown; readonly error?: string }
 
@@ -17,6 +18,11 @@ export class Child {
     const child = new Child(fork(file, args, { execArgv: [...process.execArgv, ...options], env: { ...process.env, ...env } }));
     await child.#answer();
     return child;
+  }
+
+  /** An instance over a store; see `instance.ts`. */
+  static instance(store: StoreName, address: string): Promise<Child> {
+    return Child.start(new URL('./instance.ts', import.meta.url), [store, address], ['--expose-gc']);
   }
 
   /** @throws Error with what the process threw */

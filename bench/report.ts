@@ -7,6 +7,7 @@ const sorted = (values: readonly number[]) => [...values].sort((a, b) => a - b);
 const at = (values: readonly number[], share: number) => sorted(values)[Math.min(values.length - 1, Math.floor(values.length * share))] ?? NaN;
 
 export const median = (values: readonly number[]): number => at(values, 0.5);
+export const percentile99 = (values: readonly number[]): number => at(values, 0.99);
 
 /** The middle half and the extremes, as text. */
 export const spread = (values: readonly number[], digits = 1): string =>

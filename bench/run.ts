@@ -1,8 +1,9 @@
 // npm run bench -- NAME [COUNT] [--write]: runs one of the loads below and prints its table; --write puts it into docs/benchmarks.md.
 import { contended } from './loads/contended.js';
 import { core } from './loads/core.js';
+import { heldWrite } from './loads/held-write.js';
 import { http } from './loads/http.js';
-import { nats } from './loads/nats.js';
+import { leaderKill } from './loads/leader-kill.js';
 import { natsSync } from './loads/nats-sync.js';
 import { newcomer } from './loads/newcomer.js';
 import { page } from './loads/page.js';
@@ -12,7 +13,7 @@ import { redisHeld } from './loads/redis-held.js';
 import { takeOver } from './loads/take-over.js';
 
 const loads: Readonly<Record<string, (args: readonly string[], writes: boolean) => Promise<boolean>>> = {
-  contended, core, http, nats, 'nats-sync': natsSync, newcomer, page, passivation, redis, 'redis-held': redisHeld, 'take-over': takeOver,
+  contended, core, 'held-write': heldWrite, http, 'leader-kill': leaderKill, 'nats-sync': natsSync, newcomer, page, passivation, redis, 'redis-held': redisHeld, 'take-over': takeOver,
 };
 
 const [name = '', ...rest] = process.argv.slice(2);

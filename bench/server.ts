@@ -3,15 +3,16 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { setTimeout as wait } from 'node:timers/promises';
 import type { AddressInfo } from 'node:net';
 import { session } from '@cluster/http';
-import { openStore, storeNamed } from './stores.js';
+import { openStore, settingsFor, storeNamed } from './stores.js';
 
 declare module '@cluster/core' {
   interface SessionData { count: number }
 }
 
 const SLOW_MS = 20;
-const [store = '', address = ''] = process.argv.slice(2);
-const sessions = session({ store: await openStore(storeNamed(store), address) });
+const [name = '', address = ''] = process.argv.slice(2);
+const store = storeNamed(name);
+const sessions = session({ store: await openStore(store, address), ...settingsFor(store) });
 await sessions.start();
 
 async function answer(req: IncomingMessage, res: ServerResponse): Promise<void> {

@@ -10,9 +10,10 @@ export interface Answer { readonly status: number; readonly body: string; readon
 export class Servers {
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 128 });
 
-  private constructor(private readonly place: Place, private readonly processes: readonly ChildProcess[], readonly ports: readonly number[]) {}
+  private constructor(readonly place: Place, private readonly processes: readonly ChildProcess[], readonly ports: readonly number[]) {}
 
   static async start(count: number, store: StoreName): Promise<Servers> {
+    if (store === 'memory') throw new Error('expected a store that processes can share, found the memory store');
     const place = await startPlace(store);
     const processes = Array.from({ length: count }, () => fork(join(import.meta.dirname, 'server.ts'), [store, place.address]));
     const ports = await Promise.all(processes.map(async (child) => Number((await once(child, 'message'))[0])));

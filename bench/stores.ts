@@ -1,14 +1,30 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ClusterStore } from '@cluster/core';
+import { MemoryStore, type ClusterStore } from '@cluster/core';
+import { kafkaNodes, natsNodes, rabbitNodes } from './nodes.js';
 
 /** Where a store of the bench keeps its sessions, made for one run: a folder, or a server's address. */
-export interface Place { readonly address: string; stop(): Promise<void> }
+export interface Place {
+  readonly address: string;
+  stop(): Promise<void>;
+  /** Where three servers replicate: kills one as soon as all have everything, and resolves to what starts it again. */
+  readonly killOne?: () => Promise<() => Promise<void>>;
+}
 
 interface Kind { readonly open: (address: string) => Promise<ClusterStore>; readonly start: () => Promise<Place> }
 
+async function openKafka(brokers: string): Promise<ClusterStore> {
+  const { KafkaStore } = await import('@cluster/store-kafka');
+  const connect = { brokers: brokers.split(',') };
+  return new KafkaStore(connect.brokers.length === 1 ? { connect, replicas: 1 } : { connect });
+}
+
 const kinds = {
+  memory: {
+    open: () => Promise.resolve(new MemoryStore()),
+    start: () => Promise.resolve({ address: '', stop: () => Promise.resolve() }),
+  },
   filesystem: {
     async open(directory) {
       const { FilesystemStore } = await import('@cluster/store-filesystem');
@@ -46,34 +62,18 @@ const kinds = {
       const { NatsStore } = await import('@cluster/store-nats');
       return new NatsStore({ connect: { servers: urls.split(',') }, replicas: 3 });
     },
-    async start() {
-      const { NatsCluster } = await import('../scripts/services/nats-cluster.js');
-      const cluster = await NatsCluster.start();
-      return { address: cluster.urls.join(','), stop: () => cluster.stop() };
-    },
+    start: natsNodes,
   },
   kafka: {
-    async open(broker) {
-      const { KafkaStore } = await import('@cluster/store-kafka');
-      return new KafkaStore({ connect: { brokers: [broker] }, replicas: 1 });
-    },
+    open: openKafka,
     async start() {
       const { KafkaServer } = await import('../scripts/services/kafka.js');
       const server = await KafkaServer.start();
       return { address: server.url, stop: () => server.stop() };
     },
   },
-  'kafka-r3': {
-    async open(brokers) {
-      const { KafkaStore } = await import('@cluster/store-kafka');
-      return new KafkaStore({ connect: { brokers: brokers.split(',') } });
-    },
-    async start() {
-      const { KafkaServer } = await import('../scripts/services/kafka.js');
-      const nodes = await KafkaServer.together(3);
-      return { address: nodes.map(({ url }) => url).join(','), stop: async () => { await Promise.all(nodes.map((node) => node.stop())); } };
-    },
-  },
+  'kafka-r3': { open: openKafka, start: () => kafkaNodes(false) },
+  'kafka-r3-slow': { open: openKafka, start: () => kafkaNodes(true) },
   rabbitmq: {
     async open(url) {
       const { RabbitStore } = await import('@cluster/store-rabbitmq');
@@ -90,21 +90,22 @@ const kinds = {
       const { RabbitStore } = await import('@cluster/store-rabbitmq');
       return new RabbitStore({ urls: urls.split(','), replicas: 3 });
     },
-    async start() {
-      const { RabbitServer } = await import('../scripts/services/rabbitmq.js');
-      const nodes = await RabbitServer.together(3);
-      return { address: nodes.map(({ url }) => url).join(','), stop: async () => { await Promise.all(nodes.map((node) => node.stop())); } };
-    },
+    start: rabbitNodes,
   },
 } as const satisfies Record<string, Kind>;
 
 export type StoreName = keyof typeof kinds;
 
+export const isStore = (name: string): name is StoreName => name in kinds;
+
 /** @throws Error with the names that there are */
 export function storeNamed(name: string): StoreName {
-  if (name in kinds) return name as StoreName;
+  if (isStore(name)) return name;
   throw new Error(`expected a store (${Object.keys(kinds).join(', ')}), found '${name}'`);
 }
+
+/** What the stores' pages say about leases and time-outs where a leader may have to be chosen. */
+export const settingsFor = (name: StoreName) => (name.includes('-r3') ? { leaseMs: 20_000, storeTimeoutMs: 10_000, lockTimeoutMs: 20_000 } : {});
 
 /** In a process of the bench: the store of that name at an address that `startPlace` gave. */
 export const openStore = (name: StoreName, address: string): Promise<ClusterStore> => kinds[name].open(address);

@@ -1,6 +1,6 @@
 import { Child } from '../child.js';
 import { Connection } from './connection.js';
-import type { Kind } from './applications.js';
+import type { Kind, Sessions } from './applications.js';
 
 const CONNECTIONS = 16;
 const SESSIONS_EACH = 16;
@@ -13,8 +13,8 @@ export class Application {
 
   private constructor(readonly kind: Kind, private readonly child: Child, private readonly clients: readonly Client[]) {}
 
-  static async start(kind: Kind, address: string): Promise<Application> {
-    const child = await Child.start(new URL('./process.ts', import.meta.url), [kind, address], [], { NODE_ENV: 'production' });
+  static async start(kind: Kind, { store, address }: Sessions): Promise<Application> {
+    const child = await Child.start(new URL('./process.ts', import.meta.url), [kind, store, address], [], { NODE_ENV: 'production' });
     const port = await child.ask<number>('port');
     const connections = await Promise.all(Array.from({ length: CONNECTIONS }, () => Connection.open(port)));
     return new Application(kind, child, connections.map((connection) => ({ connection, sessions: [], turn: 0 })));

@@ -2,14 +2,15 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { RequestHandler } from 'express';
 import type { SessionMiddleware } from '@cluster/http';
-import { openStore } from '../stores.js';
+import { openStore, type StoreName } from '../stores.js';
 
 declare module '@cluster/core' {
   interface SessionData { count: number; user: { id: number; name: string }; text: string }
 }
 
-/** `nats`: where it is; else the store is the process's own. */
-interface Options { readonly affinity: 'keep' | 'release'; readonly secret?: string; readonly nats?: string }
+/** Where its sessions are. */
+export interface Sessions { readonly store: StoreName; readonly address: string }
+interface Options { readonly affinity: 'keep' | 'release'; readonly secret?: string }
 interface Counted { count?: number; user?: { id: number; name: string }; text?: string }
 
 export const SECRET = 'a secret of the bench, not of an application';
@@ -21,16 +22,16 @@ function increment(session: Counted): void {
   session.count = (session.count ?? 0) + 1;
 }
 
-async function cluster({ nats, ...options }: Options): Promise<SessionMiddleware> {
-  const [{ session }, { MemoryStore }] = await Promise.all([import('@cluster/http'), import('@cluster/core')]);
-  const sessions = session({ store: nats === undefined ? new MemoryStore() : await openStore('nats', nats), ...options });
+async function cluster({ store, address }: Sessions, options: Options): Promise<SessionMiddleware> {
+  const { session } = await import('@cluster/http');
+  const sessions = session({ store: await openStore(store, address), ...options });
   await sessions.start();
   return sessions;
 }
 
 /** On node:http: `/untouched` never looks at its session, like a health check behind the middleware. */
-async function onNode(options: Options): Promise<RequestListener> {
-  const sessions = await cluster(options);
+async function onNode(where: Sessions, options: Options): Promise<RequestListener> {
+  const sessions = await cluster(where, options);
   const answer = async (req: IncomingMessage, res: ServerResponse) => {
     const session = await sessions.open(req, res);
     if (session === undefined) return;
@@ -67,18 +68,16 @@ async function rival(): Promise<RequestListener> {
 
 const kinds = {
   node: () => Promise.resolve<RequestListener>((_req, res) => { res.end('0'); }),
-  'node-held': () => onNode({ affinity: 'keep' }),
-  'node-released': () => onNode({ affinity: 'release' }),
-  'node-nats-held': (nats) => onNode({ affinity: 'keep', nats }),
-  'node-nats-released': (nats) => onNode({ affinity: 'release', nats }),
+  'node-held': (where) => onNode(where, { affinity: 'keep' }),
+  'node-released': (where) => onNode(where, { affinity: 'release' }),
   express: () => onExpress(),
   'express-session': rival,
-  'express-held': async () => onExpress(await cluster({ affinity: 'keep' })),
-  'express-held-signed': async () => onExpress(await cluster({ affinity: 'keep', secret: SECRET })),
-} satisfies Record<string, (address: string) => Promise<RequestListener>>;
+  'express-held': async (where) => onExpress(await cluster(where, { affinity: 'keep' })),
+  'express-held-signed': async (where) => onExpress(await cluster(where, { affinity: 'keep', secret: SECRET })),
+} satisfies Record<string, (where: Sessions) => Promise<RequestListener>>;
 
 export type Kind = keyof typeof kinds;
 
-export async function serve(kind: Kind, address: string): Promise<Server> {
-  return createServer(await kinds[kind](address));
+export async function serve(kind: Kind, where: Sessions): Promise<Server> {
+  return createServer(await kinds[kind](where));
 }

@@ -1,23 +1,30 @@
 import { Application } from '../http/application.js';
-import type { Kind } from '../http/applications.js';
+import type { Kind, Sessions } from '../http/applications.js';
 import { median, Report, spread } from '../report.js';
+import { isStore, startPlace, type StoreName } from '../stores.js';
 
 const ROUNDS = 15;
+const ROUNDS_OVER_SERVER = 5;
 const WARM = 3;
 const REQUESTS = 4_000;
 
-export interface Cell { readonly name: string; readonly kind: Kind; readonly method: 'GET' | 'POST'; readonly path: string; readonly cookie: boolean; readonly over: string | undefined; readonly most?: number }
+interface Cell { readonly name: string; readonly kind: Kind; readonly method: 'GET' | 'POST'; readonly path: string; readonly cookie: boolean; readonly over: string | undefined; readonly most?: number }
 
-export const cell = (name: string, kind: Kind, method: 'GET' | 'POST', over?: string, most?: number, { path = '/', cookie = over !== undefined } = {}): Cell =>
+/** µs over bare that are promised of held sessions. */
+interface Bounds { readonly read?: number; readonly write?: number }
+const BOUNDS: Partial<Record<StoreName, Bounds>> = { memory: { read: 15, write: 25 }, redis: { read: 15, write: 30 }, nats: { write: 45 } };
+
+const cell = (name: string, kind: Kind, method: 'GET' | 'POST', over?: string, most?: number, { path = '/', cookie = over !== undefined } = {}): Cell =>
   ({ name, kind, method, path, cookie, over, ...(most === undefined ? {} : { most }) });
 
-const NODE: readonly Cell[] = [
-  cell('bare GET', 'node', 'GET'),
-  cell('bare POST', 'node', 'POST'),
+const bare = [cell('bare GET', 'node', 'GET'), cell('bare POST', 'node', 'POST')];
+const untouched = [
   cell('no cookie, not looked at', 'node-held', 'GET', 'bare GET', undefined, { path: '/untouched', cookie: false }),
   cell('cookie, not looked at', 'node-held', 'GET', 'bare GET', undefined, { path: '/untouched' }),
-  cell('read, held', 'node-held', 'GET', 'bare GET', 15),
-  cell('write, held', 'node-held', 'POST', 'bare POST', 25),
+];
+const used = ({ read, write }: Bounds): readonly Cell[] => [
+  cell('read, held', 'node-held', 'GET', 'bare GET', read),
+  cell('write, held', 'node-held', 'POST', 'bare POST', write),
   cell('read, released', 'node-released', 'GET', 'bare GET'),
   cell('write, released', 'node-released', 'POST', 'bare POST'),
 ];
@@ -34,11 +41,11 @@ const EXPRESS: readonly Cell[] = [
 ];
 
 /** The same cells in every round, so that what disturbs the machine disturbs all of them. */
-export async function rounds(cells: readonly Cell[], count: number, address = ''): Promise<Map<string, number[]>> {
+async function rounds(cells: readonly Cell[], count: number, where: Sessions): Promise<Map<string, number[]>> {
   const taken = new Map<string, number[]>(cells.map(({ name }) => [name, []]));
   const applications = new Map<Kind, Application>();
   try {
-    for (const { kind } of cells) if (!applications.has(kind)) applications.set(kind, await Application.start(kind, address));
+    for (const { kind } of cells) if (!applications.has(kind)) applications.set(kind, await Application.start(kind, where));
     for (const { kind, cookie } of cells) {
       const application = applications.get(kind);
       if (cookie && application?.written === 0) await application.fill();
@@ -62,7 +69,7 @@ function overOf({ name, over }: Cell, taken: ReadonlyMap<string, readonly number
   return (taken.get(name) ?? []).map((us, round) => us - (bare[round] ?? 0));
 }
 
-export function rowsOf(cells: readonly Cell[], taken: ReadonlyMap<string, readonly number[]>, report: Report): string[][] {
+function rowsOf(cells: readonly Cell[], taken: ReadonlyMap<string, readonly number[]>, report: Report): string[][] {
   return cells.map((each) => {
     const us = taken.get(each.name) ?? [];
     const over = overOf(each, taken);
@@ -72,22 +79,35 @@ export function rowsOf(cells: readonly Cell[], taken: ReadonlyMap<string, readon
   });
 }
 
-export const head = ['', 'µs per request', 'over bare', 'spread', 'bound'] as const;
+const head = ['', 'µs per request', 'over bare', 'spread', 'bound'] as const;
 
-/** CPU time per request of the server process over the same server without sessions; on Express beside express-session. */
-export async function http([count = String(ROUNDS)]: readonly string[], writes: boolean): Promise<boolean> {
-  const report = new Report('http', `${count} interleaved rounds of ${REQUESTS} requests per row after ${WARM} to warm up; 16 connections, 256 sessions of 1 KB, `
-    + "memory store, affinity 'keep' where it says held; CPU time of the server process, the client runs in another one");
-  const node = await rounds(NODE, Number(count));
-  report.table(head, rowsOf(NODE, node, report));
-  const express = await rounds(EXPRESS, Number(count));
-  report.table(head, rowsOf(EXPRESS, express, report));
-  const over = (name: string) => median(overOf(EXPRESS.find((each) => each.name === name) as Cell, express));
-  for (const settings of ['signed cookie', 'defaults']) {
-    const ratio = (use: string) => (over(`cluster, ${settings}, held, ${use}`) / over(`express-session, ${use}`)).toFixed(2);
-    report.line(`Overhead of cluster, ${settings}, as a share of express-session's: read ${ratio('read')}, write ${ratio('write')}.`);
+/** CPU time per request of the server process over the same server without sessions. */
+export async function http([first = 'memory', second]: readonly string[], writes: boolean): Promise<boolean> {
+  const [store, wanted] = isStore(first) ? [first, second] as const : ['memory', first] as const;
+  const count = Number(wanted ?? (store === 'memory' ? ROUNDS : ROUNDS_OVER_SERVER));
+  const report = new Report(store === 'memory' ? 'http' : `http ${store}`, `${count} interleaved rounds of ${REQUESTS} requests per row after ${WARM} to warm up; 16 connections, 256 sessions of 1 KB, `
+    + `${store} store, affinity 'keep' where it says held; CPU time of the process that serves, the client runs in another one`);
+  const place = await startPlace(store);
+  const where = { store, address: place.address };
+  const cells = [...bare, ...(store === 'memory' ? untouched : []), ...used(BOUNDS[store] ?? {})];
+  try {
+    report.table(head, rowsOf(cells, await rounds(cells, count, where), report));
+    if (store === 'memory') await onExpress(report, count, where);
+  } finally {
+    await place.stop();
   }
   report.line('Every answer was compared with what its session must contain, and at the end the sum of all counters with the acknowledged writes: equal.');
   if (writes) report.write();
   return report.met;
+}
+
+/** The same beside express-session. */
+async function onExpress(report: Report, count: number, where: Sessions): Promise<void> {
+  const taken = await rounds(EXPRESS, count, where);
+  report.table(head, rowsOf(EXPRESS, taken, report));
+  const over = (name: string) => median(overOf(EXPRESS.find((each) => each.name === name) as Cell, taken));
+  for (const settings of ['signed cookie', 'defaults']) {
+    const ratio = (use: string) => (over(`cluster, ${settings}, held, ${use}`) / over(`express-session, ${use}`)).toFixed(2);
+    report.line(`Overhead of cluster, ${settings}, as a share of express-session's: read ${ratio('read')}, write ${ratio('write')}.`);
+  }
 }
