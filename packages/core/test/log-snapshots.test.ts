@@ -149,6 +149,25 @@ describe('a log that loses its oldest part', () => {
     expect(await table.create(key(1), claim(1), write('one'), 'release')).toBe('created');
   });
 
+  it.each([
+    { what: 'refuses everything at once', answer: () => Promise.reject(new Error('there is no connection')) },
+    { what: 'does not answer', answer: () => new Promise<void>(() => undefined) },
+  ])('has its snapshot finished after a while in which it $what', async ({ answer }) => {
+    const log = losing();
+    const own = log.opened('a');
+    let isAway = true;
+    const append: SessionLog['append'] = (at, under, value) => (
+      isAway && value !== undefined && readEntry(value).kind === 'kept' ? answer() : own.append(at, under, value));
+    const table = tableOf({ ...own, append }, log.clock);
+    await table.start({ context: 'app', instanceId: 'a', receive: () => undefined, listening: () => undefined });
+    await filled(log, table, 25);
+    await settled(log, 2_000);
+    expect(kindsOf(log)).not.toContain('kept');
+    isAway = false;
+    await settled(log, 2_000);
+    expect(kindsOf(log).slice(-2)).toEqual(['kept', 'end']);
+  });
+
   it('ends no lease because an instance came whose clock is hours ahead', async () => {
     const log = losing(4_000_000);
     const [{ table: a }, { table: b }] = [await opened(log, 'a'), await opened(log, 'b')];

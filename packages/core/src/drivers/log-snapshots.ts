@@ -8,8 +8,8 @@ const LEAST_BYTES = 1_048_576;
 const AT_ONCE = 64;
 /** A snapshot that did not go on for so long was left by its writer. */
 const LEFT_MS = 5_000;
-/** So often one of its records is sent. */
-const TRIES = 5;
+/** One of its records is sent again so long after the log has refused it, or was sent and it said nothing. */
+const AGAIN_MS = { refused: 500, silent: 2_000 } as const;
 const RECORD_BYTES = 64;
 
 type Kept = Omit<KeptEntry, 'kind' | 'id'>;
@@ -125,25 +125,38 @@ export class LogSnapshots {
     const queue = state.values();
     const worker = async () => {
       for (const [key, kept] of queue) {
-        if (this.#own?.id !== id) throw new Error('left');
-        await this.#append(() => logKey(key, this.clock.randomHex(8)), { kind: 'kept', id, ...kept });
+        await this.#append(id, () => logKey(key, this.clock.randomHex(8)), { kind: 'kept', id, ...kept });
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, worker));
-    await this.#append(() => this.#nextKey('end'), { kind: 'end', id, count: state.length });
+    await this.#append(id, () => this.#nextKey('end'), { kind: 'end', id, count: state.length });
     await this.log.forget?.(this.partition, after);
   }
 
   /** Again under another key, if it may not have got there: the second one changes nothing. */
-  async #append(key: () => string, entry: LogEntry): Promise<void> {
-    for (let left = TRIES - 1; ; left -= 1) {
-      try {
-        await this.log.append(this.partition, key(), writeEntry(entry));
-        return;
-      } catch (error) {
-        if (left === 0) throw error;
-      }
+  async #append(id: string, key: () => string, entry: LogEntry): Promise<void> {
+    const endMs = this.clock.monotonicMs() + LEFT_MS;
+    for (;;) {
+      if (this.#own?.id !== id) throw new Error('left');
+      if (await this.#isTaken(key(), entry)) return;
+      if (this.clock.monotonicMs() >= endMs) throw this.#failure instanceof Error ? this.#failure : new Error('the log does not answer');
     }
+  }
+
+  /** False: it is to be sent again, now. Some logs refuse at once what they cannot send, others say nothing. */
+  #isTaken(written: string, entry: LogEntry): Promise<boolean> {
+    return new Promise((resolve) => {
+      const again = () => { resolve(false); };
+      const cancel = this.clock.timer(again, AGAIN_MS.silent);
+      this.log.append(this.partition, written, writeEntry(entry)).then(() => {
+        cancel();
+        resolve(true);
+      }, (error: unknown) => {
+        cancel();
+        this.#failure = error;
+        this.clock.timer(again, AGAIN_MS.refused);
+      });
+    });
   }
 
   #nextKey(kind: 'begin' | 'end'): string { return `${this.ownKey}.${kind}.${this.clock.randomHex(8)}`; }
