@@ -47,7 +47,7 @@ const tests = {
 };
 
 export default defineConfig(
-  { ignores: ['**/dist/**', '**/.cache/**', 'docs/.vitepress/**', 'coverage/**'] },
+  { ignores: ['**/dist/**', '**/.cache/**', 'docs/.vitepress/cache/**', 'coverage/**'] },
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
   typed, sources, tests,
   { files: ['**/*.mjs'], extends: [eslint.configs.recommended], languageOptions: { globals: { console: 'readonly', performance: 'readonly', process: 'readonly' } } },

@@ -16,7 +16,19 @@ export const spread = (values: readonly number[], digits = 1): string =>
 /** The middle half, as text. */
 export const quartiles = (values: readonly number[], digits: number): string => `${at(values, 0.25).toFixed(digits)}–${at(values, 0.75).toFixed(digits)}`;
 
-const page = join(import.meta.dirname, '..', 'docs', 'benchmarks.md');
+const docs = join(import.meta.dirname, '..', 'docs');
+const page = join(docs, 'benchmarks.md');
+/** Where single figures stand in its sentences. */
+const comparison = join(docs, 'stores', 'index.md');
+
+/** Puts a text between the marks of that name. */
+function put(file: string, name: string, content: string): void {
+  const text = readFileSync(file, 'utf8');
+  const [begin, end] = [`<!-- ${name} -->`, `<!-- /${name} -->`];
+  const [from, to] = [text.indexOf(begin), text.indexOf(end)];
+  if (from < 0 || to < from) throw new Error(`${file}: expected the marks ${begin} and ${end}`);
+  writeFileSync(file, text.slice(0, from + begin.length) + content + text.slice(to));
+}
 
 /** Which sources are measured: the commit, and whether they differ from it. */
 function revision(): string {
@@ -31,6 +43,7 @@ function revision(): string {
 /** What one command of the bench found: printed as it comes, and put into docs/benchmarks.md with `--write`. */
 export class Report {
   readonly #lines: string[] = [];
+  readonly #figures = new Map<string, string>();
   #met = true;
 
   constructor(private readonly command: string, rounds: string) {
@@ -69,12 +82,15 @@ export class Report {
     return `≥ ${least.toFixed(digits)}: ${met ? 'met' : 'MISSED'}`;
   }
 
+  /** A figure that docs/stores/index.md names, too. */
+  figure(name: string, value: string): string {
+    this.#figures.set(name, value);
+    return value;
+  }
+
   /** Puts the lines between the marks of this command in docs/benchmarks.md. */
   write(): void {
-    const text = readFileSync(page, 'utf8');
-    const [begin, end] = [`<!-- ${this.command} -->`, `<!-- /${this.command} -->`];
-    const [from, to] = [text.indexOf(begin), text.indexOf(end)];
-    if (from < 0 || to < from) throw new Error(`docs/benchmarks.md: expected the marks ${begin} and ${end}`);
-    writeFileSync(page, `${text.slice(0, from + begin.length)}\n${this.#lines.join('\n').trim()}\n${text.slice(to)}`);
+    put(page, this.command, `\n${this.#lines.join('\n').trim()}\n`);
+    for (const [name, value] of this.#figures) put(comparison, `${this.command} ${name}`, value);
   }
 }

@@ -25,7 +25,7 @@ export async function heldWrite([count = String(WRITES)]: readonly string[], wri
       const tookMs = (await child.ask<number[]>({ writes: WARM + Number(count) })).slice(WARM);
       const percent = await child.ask<number>({ idleMs: IDLE_MS }) * 100;
       const p50 = median(tookMs);
-      rows.push([store, p50.toFixed(2), percentile99(tookMs).toFixed(2), isLog ? report.bound(p50, BOUND_MS) : '', percent.toFixed(1), isLog ? report.bound(percent, BOUND_PERCENT) : '']);
+      rows.push([store, report.figure(store, p50.toFixed(2)), percentile99(tookMs).toFixed(2), isLog ? report.bound(p50, BOUND_MS) : '', percent.toFixed(1), isLog ? report.bound(percent, BOUND_PERCENT) : '']);
     } finally {
       await child.stop();
       await place.stop();

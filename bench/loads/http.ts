@@ -3,11 +3,11 @@ import type { Kind, Sessions } from '../http/applications.js';
 import { median, Report, spread } from '../report.js';
 import { isStore, startPlace, type StoreName } from '../stores.js';
 
-const ROUNDS = 15;
-const ROUNDS_OVER_SERVER = 5;
 const WARM = 3;
-const REQUESTS = 4_000;
+/** Of the store in the process, and of a server: there requests wait for the server, which has the same processors. */
+const SIZES = { own: { rounds: 15, requests: 4_000 }, server: { rounds: 5, requests: 2_000 } };
 
+interface Size { readonly rounds: number; readonly requests: number }
 interface Cell { readonly name: string; readonly kind: Kind; readonly method: 'GET' | 'POST'; readonly path: string; readonly cookie: boolean; readonly over: string | undefined; readonly most?: number }
 
 /** µs over bare that are promised of held sessions. */
@@ -41,7 +41,7 @@ const EXPRESS: readonly Cell[] = [
 ];
 
 /** The same cells in every round, so that what disturbs the machine disturbs all of them. */
-async function rounds(cells: readonly Cell[], count: number, where: Sessions): Promise<Map<string, number[]>> {
+async function rounds(cells: readonly Cell[], { rounds: count, requests }: Size, where: Sessions): Promise<Map<string, number[]>> {
   const taken = new Map<string, number[]>(cells.map(({ name }) => [name, []]));
   const applications = new Map<Kind, Application>();
   try {
@@ -52,7 +52,7 @@ async function rounds(cells: readonly Cell[], count: number, where: Sessions): P
     }
     for (let round = -WARM; round < count; round += 1) {
       for (const { name, kind, method, path, cookie } of cells) {
-        const us = await applications.get(kind)?.measure(method, path, cookie, REQUESTS);
+        const us = await applications.get(kind)?.measure(method, path, cookie, requests);
         if (round >= 0 && us !== undefined) taken.get(name)?.push(us);
       }
     }
@@ -84,15 +84,16 @@ const head = ['', 'µs per request', 'over bare', 'spread', 'bound'] as const;
 /** CPU time per request of the server process over the same server without sessions. */
 export async function http([first = 'memory', second]: readonly string[], writes: boolean): Promise<boolean> {
   const [store, wanted] = isStore(first) ? [first, second] as const : ['memory', first] as const;
-  const count = Number(wanted ?? (store === 'memory' ? ROUNDS : ROUNDS_OVER_SERVER));
-  const report = new Report(store === 'memory' ? 'http' : `http ${store}`, `${count} interleaved rounds of ${REQUESTS} requests per row after ${WARM} to warm up; 16 connections, 256 sessions of 1 KB, `
+  const usual = SIZES[store === 'memory' ? 'own' : 'server'];
+  const size = { ...usual, rounds: Number(wanted ?? usual.rounds) };
+  const report = new Report(store === 'memory' ? 'http' : `http ${store}`, `${size.rounds} interleaved rounds of ${size.requests} requests per row after ${WARM} to warm up; 16 connections, 256 sessions of 1 KB, `
     + `${store} store, affinity 'keep' where it says held; CPU time of the process that serves, the client runs in another one`);
   const place = await startPlace(store);
   const where = { store, address: place.address };
   const cells = [...bare, ...(store === 'memory' ? untouched : []), ...used(BOUNDS[store] ?? {})];
   try {
-    report.table(head, rowsOf(cells, await rounds(cells, count, where), report));
-    if (store === 'memory') await onExpress(report, count, where);
+    report.table(head, rowsOf(cells, await rounds(cells, size, where), report));
+    if (store === 'memory') await onExpress(report, size, where);
   } finally {
     await place.stop();
   }
@@ -102,8 +103,8 @@ export async function http([first = 'memory', second]: readonly string[], writes
 }
 
 /** The same beside express-session. */
-async function onExpress(report: Report, count: number, where: Sessions): Promise<void> {
-  const taken = await rounds(EXPRESS, count, where);
+async function onExpress(report: Report, size: Size, where: Sessions): Promise<void> {
+  const taken = await rounds(EXPRESS, size, where);
   report.table(head, rowsOf(EXPRESS, taken, report));
   const over = (name: string) => median(overOf(EXPRESS.find((each) => each.name === name) as Cell, taken));
   for (const settings of ['signed cookie', 'defaults']) {

@@ -62,7 +62,7 @@ export async function leaderKill([name = 'kafka-r3', count = String(KILLS)]: rea
     const lost = (await Promise.all(clients.map((client) => client.lost()))).reduce((total, each) => total + each, 0);
     const most = Math.max(...waitsMs) / 1_000;
     report.table(['kills', 'longest wait of a client, s, p50', 'at most', 'bound', 'sent', 'acknowledged', 'refused', 'acknowledged and lost'], [[
-      count, (median(waitsMs) / 1_000).toFixed(1), most.toFixed(1), report.bound(most, BOUNDS_S.get(store) ?? NaN, 0),
+      count, report.figure('seconds', (median(waitsMs) / 1_000).toFixed(1)), most.toFixed(1), report.bound(most, BOUNDS_S.get(store) ?? NaN, 0),
       ...[sum(({ sent }) => sent), sum(({ acknowledged }) => acknowledged), sum(({ refused }) => refused), lost].map(String),
     ]]);
     if (writes) report.write();

@@ -33,8 +33,8 @@ export async function newcomer([name = 'kafka', count = String(SESSIONS)]: reado
   }
   const most = Math.max(...tookMs);
   report.table(['sessions', 'serves after, s, p50', 'at most', 'bound', 'memory of its process, MiB', 'kept after a collection, MiB per 10,000 sessions'], [[
-    total.toLocaleString('en'), (median(tookMs) / 1_000).toFixed(1), (most / 1_000).toFixed(1), report.bound(most / 1_000, BOUND_S, 0),
-    (residentBytes / 2 ** 20).toFixed(0), (keptBytes / 2 ** 20 / total * 10_000).toFixed(1),
+    total.toLocaleString('en'), report.figure('seconds', (median(tookMs) / 1_000).toFixed(1)), (most / 1_000).toFixed(1), report.bound(most / 1_000, BOUND_S, 0),
+    (residentBytes / 2 ** 20).toFixed(0), report.figure('memory', (keptBytes / 2 ** 20 / total * 10_000).toFixed(0)),
   ]]);
   if (writes) report.write();
   return report.met;

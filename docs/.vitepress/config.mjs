@@ -7,7 +7,9 @@ const root = join(import.meta.dirname, '../..');
 const titleOf = (path) => /^# (.+)$/m.exec(readFileSync(join(root, path), 'utf8'))?.[1] ?? path;
 
 const linkTo = (path) => ({ text: titleOf(path), link: `/${path}` });
-const pagesIn = (folder) => readdirSync(join(root, folder)).filter((name) => name.endsWith('.md')).sort().map((name) => linkTo(`${folder}/${name}`));
+// A folder's index comes first.
+const pagesIn = (folder) => readdirSync(join(root, folder)).filter((name) => name.endsWith('.md'))
+  .sort((a, b) => Number(b === 'index.md') - Number(a === 'index.md') || a.localeCompare(b)).map((name) => linkTo(`${folder}/${name}`));
 const readmesIn = (folder) => readdirSync(join(root, folder)).sort().map((name) => `${folder}/${name}/README.md`)
   .filter((path) => existsSync(join(root, path))).map(linkTo);
 
