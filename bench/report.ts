@@ -4,7 +4,14 @@ import { availableParallelism, cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 
 const sorted = (values: readonly number[]) => [...values].sort((a, b) => a - b);
-const at = (values: readonly number[], share: number) => sorted(values)[Math.min(values.length - 1, Math.floor(values.length * share))] ?? NaN;
+
+/** Between two values in proportion, so that the median of an even number of them is the mean of the middle two. */
+function at(values: readonly number[], share: number): number {
+  const ascending = sorted(values);
+  const place = (values.length - 1) * share;
+  const [below = NaN, above = below] = ascending.slice(Math.floor(place), Math.floor(place) + 2);
+  return below + (above - below) * (place % 1);
+}
 
 export const median = (values: readonly number[]): number => at(values, 0.5);
 export const percentile99 = (values: readonly number[]): number => at(values, 0.99);

@@ -1,5 +1,6 @@
 import { Child } from '../child.js';
 import { Connection } from '../http/connection.js';
+import { median, percentile99 } from '../report.js';
 import type { Kind, Setting } from './applications.js';
 import { itemsFor } from './contents.js';
 import type { RedisCounters } from './counters.js';
@@ -67,10 +68,8 @@ export class Fleet {
     const tookMs = await this.run(use, clients, requests);
     const seconds = (performance.now() - startedMs) / 1000;
     const [cpuUs, redisAfter] = [await this.#cpuUs() - cpuBefore, await redis.read()];
-    tookMs.sort((a, b) => a - b);
-    const at = (share: number) => tookMs[Math.min(requests - 1, Math.floor(requests * share))] ?? NaN;
     return {
-      cpuUs: cpuUs / requests, perSecond: requests / seconds, p50Ms: at(0.5), p99Ms: at(0.99),
+      cpuUs: cpuUs / requests, perSecond: requests / seconds, p50Ms: median(tookMs), p99Ms: percentile99(tookMs),
       calls: (redisAfter.calls - redisBefore.calls) / requests, bytes: (redisAfter.bytes - redisBefore.bytes) / requests,
     };
   }
