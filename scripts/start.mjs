@@ -1,14 +1,14 @@
-// npm start [-- --store redis|nats|kafka [--url redis://...]]: the shop of examples/shop, from its sources.
+// npm start [-- --store redis|nats|kafka|rabbitmq [--url redis://...]]: the shop of examples/shop, from its sources.
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
-import { ensureKafka, ensureNats, ensurePackages, ensureRedis, root } from './install.mjs';
+import { ensureKafka, ensureNats, ensurePackages, ensureRabbit, ensureRedis, root } from './install.mjs';
 
 const args = process.argv.slice(2);
 try {
   ensurePackages();
-  const [, server] = /--store[= ](redis|nats|kafka)\b/.exec(args.join(' ')) ?? [];
+  const [, server] = /--store[= ](redis|nats|kafka|rabbitmq)\b/.exec(args.join(' ')) ?? [];
   const isGiven = args.some((arg) => arg.startsWith('--url'));
-  if (server !== undefined && !isGiven) ({ redis: ensureRedis, nats: ensureNats, kafka: ensureKafka })[server]();
+  if (server !== undefined && !isGiven) ({ redis: ensureRedis, nats: ensureNats, kafka: ensureKafka, rabbitmq: ensureRabbit })[server]();
 } catch (error) {
   console.error(error.message);
   process.exit(1);

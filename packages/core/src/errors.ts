@@ -10,7 +10,7 @@ export const errorCodes = {
   CLUSTER_SESSION_ENDED: { status: 409, meaning: 'The session was removed, or this handle has been sent or released.', remedy: 'Find the session again, or start a new one.' },
   CLUSTER_NOT_ENCODABLE: { status: 500, meaning: 'The codec cannot encode the named attribute, or its name is no Unicode text; nothing was stored.', remedy: 'Store plain data: no functions, no class instances.' },
   CLUSTER_RESERVED_NAME: { status: 500, meaning: 'The attribute name is reserved for the session itself.', remedy: 'Choose another name.' },
-  CLUSTER_TOO_LARGE: { status: 500, meaning: 'The record would exceed maxRecordBytes; nothing was stored.', remedy: 'Keep large values elsewhere, or raise maxRecordBytes.' },
+  CLUSTER_TOO_LARGE: { status: 500, meaning: 'The record would exceed maxRecordBytes, or the largest message of the server; nothing was stored.', remedy: 'Keep large values elsewhere, or raise the bound that the message names.' },
   CLUSTER_FULL: { status: 503, meaning: 'The store takes no new sessions, since it has reached its bound; those that exist go on.', remedy: 'Raise the bound that the message names, or let sessions end earlier.' },
   CLUSTER_UNREADABLE: { status: 500, meaning: 'A stored record or attribute cannot be read.', remedy: "Inspect what the message names; see onUnreadable." },
   CLUSTER_FOREIGN_VERSION: { status: 500, meaning: 'A stored record was written by another version of its layout.', remedy: 'Run one major version per context.' },
