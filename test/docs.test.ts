@@ -111,6 +111,37 @@ describe('the pages', () => {
   }, 30_000);
 });
 
+/** Of a page, each figure with the name in its marks; see bench/report.ts. */
+const figuresOf = (text: string) => [...text.matchAll(/<!-- ([^/][^>]*) -->([^<]*)<!-- \/\1 -->/g)].map(([, name = '', figure = '']) => ({ name, figure }));
+
+/** Those that differ from what the command of that name has put into the page of benchmarks. */
+function unfounded(text: string, benchmarks: string): string[] {
+  return figuresOf(text).filter(({ name, figure }) => {
+    const words = name.split(' ');
+    const commands = words.map((_, index) => words.slice(0, words.length - index).join(' '));
+    const command = commands.find((each) => benchmarks.includes(`<!-- ${each} -->`)) ?? '';
+    const table = benchmarks.split(`<!-- ${command} -->`)[1]?.split(`<!-- /${command} -->`)[0] ?? '';
+    const rows = command === 'held-write' ? table.split('\n').filter((row) => row.startsWith(`| ${words.at(-1)} |`)) : [table];
+    return figure === '–' ? !table.includes('Not taken') : !rows.some((row) => row.includes(`| ${figure} |`));
+  }).map(({ name, figure }) => `${name}: ${figure}`);
+}
+
+describe('figures in the comparison of the stores', () => {
+  it('are those of the benchmarks', () => {
+    const page = textOf('docs/stores/index.md');
+    expect(figuresOf(page)).toHaveLength(page.split('<!-- /').length - 1);
+    expect(unfounded(page, textOf('docs/benchmarks.md'))).toEqual([]);
+  });
+
+  it('are found where they are not', () => {
+    const benchmarks = '<!-- held-write -->\n| redis | 0.2 |\n| nats | 0.3 |\n<!-- /held-write -->\n<!-- page nats -->\nNot taken\n<!-- /page nats -->';
+    const figure = (name: string, value: string) => `<!-- ${name} -->${value}<!-- /${name} -->`;
+    expect(unfounded(figure('held-write nats', '0.3') + figure('page nats ms', '–'), benchmarks)).toEqual([]);
+    const wrong = [['held-write nats', '0.2'], ['held-write redis', '–'], ['page nats ms', '24'], ['core us', '1']] as const;
+    expect(unfounded(wrong.map(([name, value]) => figure(name, value)).join(''), benchmarks)).toEqual(wrong.map(([name, value]) => `${name}: ${value}`));
+  });
+});
+
 describe('pinned versions', () => {
   it('each have a reason', () => {
     // The fields that npm reads there have this shape.
