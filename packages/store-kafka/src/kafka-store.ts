@@ -2,7 +2,7 @@ import { ClusterError } from '@cluster/core';
 import { ClusterStoreBase, resolveOptions } from '@cluster/core/driver';
 import { KafkaLog } from './kafka-log.js';
 import { KafkajsPort } from './kafkajs-port.js';
-import { kafkaStoreOptions, type KafkaConnect, type KafkaStoreOptions } from './options.js';
+import { connectionOf, kafkaStoreOptions, type Connection, type KafkaStoreOptions } from './options.js';
 
 /**
  * Keeps sessions in one compacted topic of Kafka, and all of them in the memory of every instance.
@@ -14,7 +14,8 @@ export class KafkaStore extends ClusterStoreBase {
     if ((client === undefined) === (connect === undefined)) {
       throw new ClusterError('CLUSTER_BAD_OPTION', `KafkaStore: expected either connect or client, found ${client === undefined ? 'neither' : 'both'}`);
     }
+    const connection = connect && connectionOf(connect);
     // One of them is there, as was just seen.
-    super(new KafkaLog({ ...settings, open: client ?? (() => new KafkajsPort(connect as KafkaConnect)) }), { instanceId });
+    super(new KafkaLog({ ...settings, open: client ?? (() => new KafkajsPort(connection as Connection)) }), { instanceId });
   }
 }

@@ -3,7 +3,7 @@ import kafkajs, { type Consumer, type Producer, type RequestTimeoutEvent } from 
 import { ClusterError } from '@cluster/core';
 import { isWithoutCoordinator, messageOf, refusalOf } from './kafka-error.js';
 import { Line, RETRY, SilentBrokers } from './line.js';
-import type { KafkaConnect } from './options.js';
+import type { Connection } from './options.js';
 import type { KafkaPort, KafkaRecord, Reader, Reading, TopicSettings } from './port.js';
 import { openTopic } from './topic.js';
 
@@ -29,8 +29,8 @@ export class KafkajsPort implements KafkaPort {
   #topic = '';
   #partitions = 0;
 
-  constructor(private readonly connect: KafkaConnect) {
-    this.#line = new Line(connect, this.#silent);
+  constructor(private readonly connection: Connection) {
+    this.#line = new Line(connection, this.#silent);
     // Idempotent it loses acknowledged records (docs/decisions/kafka.md).
     this.#producer = this.#line.kafka.producer({
       createPartitioner: kafkajs.Partitioners.DefaultPartitioner, idempotent: false, allowAutoTopicCreation: false, retry: { ...RETRY, retries: 0 },
@@ -50,14 +50,14 @@ export class KafkajsPort implements KafkaPort {
         return found;
       } catch (error) {
         if (ClusterError.is(error)) throw error;
-        if (performance.now() > endMs) throw new ClusterError('CLUSTER_UNAVAILABLE', `Kafka: the topic '${settings.topic}' cannot be used: ${messageOf(error)}`, { cause: error });
+        if (performance.now() > endMs) throw new ClusterError('CLUSTER_UNAVAILABLE', `Kafka: the topic '${settings.topic}' cannot be used: ${messageOf(this.#named(error))}`, { cause: error });
         await new Promise((resolve) => { setTimeout(resolve, AGAIN_MS); });
       }
     }
   }
 
   async #opened(settings: TopicSettings): Promise<{ maxBatchBytes: number }> {
-    const line = new Line(this.connect, this.#silent);
+    const line = new Line(this.connection, this.#silent);
     const admin = line.kafka.admin();
     admin.on(admin.events.REQUEST_TIMEOUT, this.#timedOut);
     try {
@@ -74,12 +74,12 @@ export class KafkajsPort implements KafkaPort {
       });
       return Number(answer?.baseOffset);
     } catch (error) {
-      throw refusalOf(error, this.#topic) ?? error;
+      throw refusalOf(error, this.#topic) ?? this.#named(error);
     }
   }
 
   async read(reader: Reader): Promise<Reading> {
-    const line = new Line(this.connect, this.#silent);
+    const line = new Line(this.connection, this.#silent);
     const reading = new KafkajsReading(line, this.#timedOut, this.#topic, this.#partitions, reader);
     try {
       await reading.begin();
@@ -87,8 +87,16 @@ export class KafkajsPort implements KafkaPort {
     } catch (error) {
       await reading.stop();
       if (isWithoutCoordinator(error)) throw new Error(NO_COORDINATOR, { cause: error });
-      throw refusalOf(error, this.#topic) ?? error;
+      throw refusalOf(error, this.#topic) ?? this.#named(error);
     }
+  }
+
+  /** What kafkajs says does not always tell of whom. */
+  #named(error: unknown): Error {
+    const message = messageOf(error);
+    const brokers = this.#silent.known;
+    const isNamed = brokers.length === 0 || brokers.some((broker) => message.includes(broker));
+    return new Error(isNamed ? message : `${message} (${brokers.join(', ')})`, { cause: error });
   }
 
   close(): Promise<void> { return this.#line.close(() => this.#producer.disconnect()); }

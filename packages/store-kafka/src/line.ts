@@ -1,12 +1,11 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls, type ConnectionOptions } from 'node:tls';
 import kafkajs, { type Kafka, type KafkaConfig } from 'kafkajs';
-import type { KafkaConnect } from './options.js';
+import type { Connection } from './options.js';
 import { quietQueues } from './quiet-queue.js';
 
 quietQueues();
 
-const REQUEST_MS = 2_000;
 const CLOSE_MS = 500;
 const LOOK_MS = 500;
 /** So many looks at a question without an answer, and its broker stands still, or is not reached. */
@@ -24,6 +23,9 @@ export class SilentBrokers {
   know(broker: string): void { this.#known.add(broker); }
 
   add(broker: string): void { this.#untilMs.set(broker, performance.now() + LEFT_ALONE_MS); }
+
+  /** All brokers that were spoken to, or tried. */
+  get known(): readonly string[] { return [...this.#known]; }
 
   has(broker: string): boolean {
     // Where there is no other one it is tried all the same.
@@ -46,11 +48,10 @@ export class Line {
   #isCut = false;
   #watch: Watch | undefined;
 
-  constructor({ socketFactory = dial, ...connect }: KafkaConnect, private readonly silent: SilentBrokers) {
+  constructor({ socketFactory = dial, ...connection }: Connection, private readonly silent: SilentBrokers) {
     this.kafka = new kafkajs.Kafka({
-      clientId: 'cluster', connectionTimeout: REQUEST_MS, authenticationTimeout: REQUEST_MS, requestTimeout: REQUEST_MS,
       // What options.ts calls so is what kafkajs takes.
-      ...connect as KafkaConfig,
+      ...connection as KafkaConfig,
       retry: RETRY, logLevel: kafkajs.logLevel.NOTHING, logCreator: () => () => undefined,
       socketFactory: (address) => this.#watched((socketFactory as SocketFactory)(address), `${address.host}:${address.port}`),
     });

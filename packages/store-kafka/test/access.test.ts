@@ -126,7 +126,7 @@ describe('a broker whose certificate nobody vouches for', () => {
   it('is refused by start, with the reason', async () => {
     const manager = new DistributedManager(new KafkaStore({ connect: { ...as('shop'), ssl: true }, topic: 'shop', replicas: 1 }));
     expect(await refusalOf(manager)).toMatchObject({
-      code: 'CLUSTER_UNAVAILABLE', message: "Kafka: the topic 'shop' cannot be used: Connection error: self-signed certificate",
+      code: 'CLUSTER_UNAVAILABLE', message: `Kafka: the topic 'shop' cannot be used: Connection error: self-signed certificate (${server.url})`,
     });
   });
 });

@@ -4,13 +4,14 @@ import { testDriver, testStore } from '@cluster/conformance';
 import { KafkaServer } from '../../../scripts/services/kafka.js';
 import { KafkaLog } from '../src/kafka-log.js';
 import { KafkajsPort } from '../src/kafkajs-port.js';
+import { connectionOf } from '../src/options.js';
 
 const register = join(import.meta.dirname, '../../../scripts/ts-register.mjs');
 const server = await KafkaServer.start();
 
 testDriver({ describe, it }, {
   open: () => new KafkaLog({
-    open: () => new KafkajsPort({ brokers: [server.url] }), topic: 'driver', partitions: 2, replicas: 1, maxBytes: Infinity,
+    open: () => new KafkajsPort(connectionOf({ brokers: [server.url] })), topic: 'driver', partitions: 2, replicas: 1, maxBytes: Infinity,
   }),
   maxValueBytes: 1_000_000,
 });

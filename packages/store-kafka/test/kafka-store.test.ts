@@ -1,6 +1,7 @@
 import 'reflect-metadata';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { cp, rename, rm } from 'node:fs/promises';
+import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { Container } from 'inversify';
 import kafkajs, { type Admin } from 'kafkajs';
@@ -13,6 +14,7 @@ import { KafkaStore, type KafkaPort, type KafkaStoreOptions } from '../src/index
 import { kafkaStoreModule } from '../src/inversify.js';
 import { KafkaLog } from '../src/kafka-log.js';
 import { KafkajsPort } from '../src/kafkajs-port.js';
+import { connectionOf } from '../src/options.js';
 
 let server: KafkaServer;
 let admin: Admin;
@@ -30,10 +32,12 @@ afterAll(async () => {
 const made = (options: object): KafkaStore => new KafkaStore(options as KafkaStoreOptions);
 const here = () => ({ connect: { brokers: [server.url] }, replicas: 1 });
 
+const portTo = (broker: string) => new KafkajsPort(connectionOf({ brokers: [broker] }));
+
 const open: KafkaLog[] = [];
 afterEach(async () => { await Promise.all(open.splice(0).map((log) => log.stop())); });
 interface Settings { readonly topic: string; readonly partitions?: number; readonly replicas?: number; readonly at?: KafkaServer; readonly port?: () => KafkaPort }
-function logIn({ topic, partitions = 1, replicas = 1, at = server, port = () => new KafkajsPort({ brokers: [at.url] }) }: Settings): KafkaLog {
+function logIn({ topic, partitions = 1, replicas = 1, at = server, port = () => portTo(at.url) }: Settings): KafkaLog {
   const log = new KafkaLog({ open: port, topic, partitions, replicas, maxBytes: Infinity });
   open.push(log);
   return log;
@@ -47,12 +51,10 @@ const read = (found: readonly LogRecord[], count: number) => until(`${count} rec
 
 describe('the options', () => {
   it('are refused all at once, each with what was expected and found', () => {
-    expect(() => made({ connect: { brokers: ['a:1'], retry: { retries: 3 } }, client: 1, topic: 'a/b', partitions: 0, replicas: 1.5, maxBytes: -1, instanceId: 'no spaces', url: 1 }))
+    expect(() => made({ connect: 'a:9092', client: 1, topic: 'a/b', partitions: 0, replicas: 1.5, maxBytes: -1, instanceId: 'no spaces', url: 1 }))
       .toThrow(expect.objectContaining({
         code: 'CLUSTER_BAD_OPTION',
-        message: "KafkaStore: connect: expected the options of kafkajs' Kafka, of which brokers, clientId, ssl, sasl, connectionTimeout, authenticationTimeout, "
-          + 'reauthenticationThreshold, requestTimeout, socketFactory (no retry, idempotent, transactionalId or acks: with others than the store\'s own, acknowledged '
-          + 'changes can be lost), found an object; '
+        message: "KafkaStore: connect: expected an object, the options of kafkajs' Kafka, found a string; "
           + 'client: expected a function that makes a client of Kafka as the store needs it, found 1; '
           + "topic: expected 1 to 64 of the characters A-Z a-z 0-9 . _ -, found 'a/b'; "
           + 'partitions: expected a whole number from 1 up, found 0; replicas: expected a whole number from 1 up, found 1.5; '
@@ -62,13 +64,50 @@ describe('the options', () => {
       }));
   });
 
-  it.each([{ idempotent: true }, { transactionalId: 'x' }, { acks: 1 }, { retry: {} }])('refuse %j', (bad) => {
-    expect(() => made({ connect: { brokers: ['a:1'], ...bad } })).toThrow(/^KafkaStore: connect: expected .* acknowledged changes can be lost/);
+  const LIST = "brokers: expected a list of addresses, 'host:port' each, or a function that makes one, found";
+  const USER = "sasl: expected { mechanism: 'plain', 'scram-sha-256' or 'scram-sha-512', username, password }, or what kafkajs takes for 'aws', 'oauthbearer' or an "
+    + 'authenticationProvider, found';
+  it.each<[bad: object, message: string]>([
+    [{ brokers: undefined }, "brokers is required: expected a list of addresses, 'host:port' each, or a function that makes one"],
+    [{ brokers: 'a:9092' }, `${LIST} 'a:9092'`],
+    [{ brokers: [] }, `${LIST} an array of 0`],
+    [{ brokers: ['a:9092', 'b'] }, `${LIST} 'b'`],
+    [{ brokers: ['a:9092', 9092] }, `${LIST} 9092`],
+    [{ brokers: ['kafka://a:9092'] }, `${LIST} 'kafka://a:9092'`],
+    [{ brokers: ['kafka://shop:hidden@a:9092'] }, `${LIST} 'kafka://***@a:9092'`],
+    [{ brokers: ['shop:hidden@a:9092'] }, `${LIST} '***@a:9092'`],
+    [{ brokers: ['[::1]:9092'] }, `${LIST} '[::1]:9092'`],
+    [{ clientId: '' }, "clientId: expected a name, found ''"],
+    [{ ssl: 'hidden' }, 'ssl: expected true, false, or what node:tls takes, found a string'],
+    [{ sasl: 'hidden' }, `${USER} a string`],
+    [{ sasl: { username: 'shop', password: 'hidden' } }, `${USER} no mechanism`],
+    [{ sasl: { mechanism: 'scram', username: 'shop', password: 'hidden' } }, `${USER} the mechanism 'scram'`],
+    [{ sasl: { mechanism: 'plain', username: undefined, password: 'hidden' } }, `${USER} 'plain' without username`],
+    [{ sasl: { mechanism: 'SCRAM-SHA-512', username: '', password: '' } }, `${USER} 'SCRAM-SHA-512' without username and password`],
+    [{ sasl: { mechanism: 'oauthbearer', oauthBearerProvider: 'hidden', token: 'hidden' } }, `${USER} 'oauthbearer' without oauthBearerProvider`],
+    [{ connectionTimeout: 0 }, 'connectionTimeout: expected a whole number of ms from 1 to 2147483647, found 0'],
+    [{ authenticationTimeout: '1' }, "authenticationTimeout: expected a whole number of ms from 1 to 2147483647, found '1'"],
+    [{ reauthenticationThreshold: -1 }, 'reauthenticationThreshold: expected a whole number of ms from 0 to 2147483647, found -1'],
+    [{ requestTimeout: 1.5 }, 'requestTimeout: expected a whole number of ms from 1 to 2147483647, found 1.5'],
+    [{ socketFactory: {} }, "socketFactory: expected a function, as kafkajs' socketFactory, found {}"],
+    [{ logLevel: 1 }, 'logLevel: no such option; known are brokers, clientId, ssl, sasl, connectionTimeout, authenticationTimeout, reauthenticationThreshold, requestTimeout, socketFactory'],
+    ...['idempotent', 'transactionalId', 'acks', 'retry'].map((option): [object, string] => (
+      [{ [option]: 1 }, `${option}: no such option; leave it out: with others than the store's own, acknowledged changes can be lost`])),
+  ])('to connect by name the entry that is wrong, and no secret: %j', (bad, message) => {
+    expect(() => made({ connect: { brokers: ['a:1'], ...bad } })).toThrow(expect.objectContaining({ code: 'CLUSTER_BAD_OPTION', message: `KafkaStore: connect: ${message}` }));
+  });
+
+  it.each([
+    { brokers: ['a:9092', 'kafka_1.local:9093'] }, { brokers: async () => ['a:1'] }, { brokers: ['a:1'], ssl: true }, { brokers: ['a:1'], ssl: { ca: 'x' }, clientId: 'shop' },
+    { brokers: ['a:1'], sasl: { mechanism: 'PLAIN', username: 'a', password: 'b' } }, { brokers: ['a:1'], sasl: { mechanism: 'own', authenticationProvider: () => undefined } },
+    { brokers: ['a:1'], sasl: { mechanism: 'oauthbearer', oauthBearerProvider: () => undefined }, requestTimeout: 1, socketFactory: () => undefined, reauthenticationThreshold: 0 },
+  ])('to connect by may be %o', (connect) => {
+    expect(() => made({ connect })).not.toThrow();
   });
 
   it('are either how to connect or a client', () => {
     expect(() => made({})).toThrow('KafkaStore: expected either connect or client, found neither');
-    expect(() => made({ ...here(), client: () => new KafkajsPort(here().connect) })).toThrow('KafkaStore: expected either connect or client, found both');
+    expect(() => made({ ...here(), client: () => portTo(server.url) })).toThrow('KafkaStore: expected either connect or client, found both');
   });
 });
 
@@ -76,7 +115,7 @@ describe('a client of one\'s own', () => {
   it('is made at the start, serves sessions, and is closed by the stop', async () => {
     const [made, closed]: [KafkaPort[], KafkaPort[]] = [[], []];
     const client = (): KafkaPort => {
-      const port = new KafkajsPort(here().connect);
+      const port = portTo(server.url);
       const close = port.close.bind(port);
       made.push(port);
       return Object.assign(port, { close: () => { closed.push(port); return close(); } });
@@ -101,10 +140,23 @@ describe('a broker that is not there', () => {
     await manager.stop();
   });
 
+  it('is named where kafkajs does not do so', async () => {
+    const socketFactory = () => {
+      const socket = new Socket();
+      setImmediate(() => { socket.destroy(new Error('cut')); });
+      return socket;
+    };
+    const port = new KafkajsPort(connectionOf({ brokers: ['127.0.0.1:1', '127.0.0.1:2'], socketFactory }));
+    await expect(port.open({ topic: 'cluster', partitions: 1, replicas: 1 })).rejects.toMatchObject({
+      code: 'CLUSTER_UNAVAILABLE', message: "Kafka: the topic 'cluster' cannot be used: Connection error: cut (127.0.0.1:1, 127.0.0.1:2)",
+    });
+    await port.close();
+  });
+
   it('leaves no timer behind when it was to be read from', async () => {
     const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
     const before = timers();
-    const port = new KafkajsPort({ brokers: ['127.0.0.1:1'] });
+    const port = portTo('127.0.0.1:1');
     await expect(port.read({ next: () => 0, take: () => undefined, ended: () => undefined })).rejects.toThrow('ECONNREFUSED');
     await port.close();
     // A group may be joined for 6 s.
@@ -164,7 +216,7 @@ describe('a record', () => {
   it('that is sent again stands under another key, unless it removes what stands under its own', async () => {
     const sent: string[][] = [];
     const port = () => {
-      const real = new KafkajsPort({ brokers: [server.url] });
+      const real = portTo(server.url);
       const send = real.send.bind(real);
       return Object.assign(real, { send: async (partition: number, batch: Parameters<KafkaPort['send']>[1]) => {
         sent.push(batch.map(({ key }) => key));
@@ -188,7 +240,7 @@ describe('records of many callers', () => {
     const sizes: number[] = [];
     let [inFlight, most] = [0, 0];
     const port = () => {
-      const real = new KafkajsPort({ brokers: [server.url] });
+      const real = portTo(server.url);
       const send = real.send.bind(real);
       return Object.assign(real, { send: async (partition: number, batch: Parameters<KafkaPort['send']>[1]) => {
         sizes.push(batch.length);
