@@ -1,9 +1,11 @@
 import { ClusterError } from '@cluster/core';
-import type { LogRecord, SessionLog } from '@cluster/core/driver';
+import type { DriverContext, LogRecord, SessionLog } from '@cluster/core/driver';
 import { Appender } from './appender.js';
 import { messageOf } from './kafka-error.js';
 import type { KafkaPort, Reading, StoredRecord, TopicSettings } from './port.js';
 
+/** A record's key, its head and what a batch has besides. */
+const BESIDE_BYTES = 1_024;
 const FIRST_WITHIN_MS = 10_000;
 const READ_AGAIN_MS = { first: 25, most: 400 } as const;
 
@@ -45,12 +47,13 @@ export class KafkaLog implements SessionLog {
     this.maxBytes = options.maxBytes;
   }
 
-  async start(): Promise<void> {
+  async start({ maxRecordBytes = 0 }: Pick<DriverContext, 'maxRecordBytes'> = {}): Promise<void> {
     if (this.#port !== undefined) throw new ClusterError('CLUSTER_BAD_OPTION', 'this store has been started');
     const port = this.options.open();
     this.#port = port;
     try {
       const { maxBatchBytes } = await port.open(this.options);
+      this.#checkSize(maxRecordBytes + BESIDE_BYTES, maxBatchBytes, maxRecordBytes);
       this.#read = Array.from({ length: this.partitions }, (_, number) => this.#partition(port, number, maxBatchBytes));
       await this.#connectFirst(port);
     } catch (error) {
@@ -96,6 +99,12 @@ export class KafkaLog implements SessionLog {
       appender: new Appender(port, number, maxBatchBytes, () => partition.seen, (offset, seen) => { if (offset < seen) this.#wentBack(partition); }),
     };
     return partition;
+  }
+
+  #checkSize(leastBytes: number, foundBytes: number, maxRecordBytes: number): void {
+    if (foundBytes >= leastBytes) return;
+    throw new ClusterError('CLUSTER_UNAVAILABLE', `Kafka: expected a topic '${this.options.topic}' that takes ${leastBytes} bytes at once, for a maxRecordBytes of ${maxRecordBytes}, `
+      + `found ${foundBytes}. Raise both max.message.bytes and segment.bytes of it to that, or give the manager a lower maxRecordBytes`);
   }
 
   /** A broker that was just started has nobody yet who looks after groups. */

@@ -36,7 +36,7 @@ export async function openTopic(admin: Admin, settings: TopicSettings): Promise<
     const found = await partitionsOf(admin, topic) ?? await made(admin, settings);
     const config = await configFound(admin, topic);
     check(settings, found, config);
-    return { maxBatchBytes: Number(config.get('max.message.bytes')) };
+    return { maxBatchBytes: Math.min(Number(config.get('max.message.bytes')), Number(config.get('segment.bytes'))) };
   } catch (error) {
     throw refusalOf(error, topic) ?? error;
   }

@@ -193,6 +193,23 @@ describe('a topic', () => {
   });
 });
 
+describe('a topic that takes less at once than a session may have', () => {
+  it.each([{ name: 'max.message.bytes', topic: 'short', bytes: 65_536, fits: 60_000 }, { name: 'segment.bytes', topic: 'cut', bytes: 1_048_576, fits: 1_000_000 }])(
+    'is refused by start for its $name, with both numbers and what to do', async ({ name, topic, bytes, fits }) => {
+      await admin.createTopics({ waitForLeaders: true, topics: [{ topic, configEntries: [
+        { name: 'cleanup.policy', value: 'compact' }, { name: 'message.timestamp.type', value: 'LogAppendTime' },
+        { name: 'max.message.bytes', value: '2000000' }, { name, value: String(bytes) }].filter((each, at, all) => all.findLast((other) => other.name === each.name) === each) }] });
+      const managerOf = (options: { maxRecordBytes?: number }) => new DistributedManager(new KafkaStore({ ...here(), topic }), options);
+      await expect(managerOf({}).start()).rejects.toMatchObject({
+        code: 'CLUSTER_UNAVAILABLE', message: `Kafka: expected a topic '${topic}' that takes 1049600 bytes at once, for a maxRecordBytes of 1048576, found ${bytes}. `
+          + 'Raise both max.message.bytes and segment.bytes of it to that, or give the manager a lower maxRecordBytes',
+      });
+      const taken = managerOf({ maxRecordBytes: fits });
+      await taken.start();
+      await taken.stop();
+    });
+});
+
 describe('a record', () => {
   it('that is too large is refused before it is sent', async () => {
     const log = logIn({ topic: 'large' });
