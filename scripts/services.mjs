@@ -1,5 +1,5 @@
 // npm run services -- ensure [--no-install] | up redis [--aof | --sentinel | --cluster] | up nats [--cluster] | up kafka [--cluster] | up rabbitmq [--cluster] | down: the servers that the tests talk to.
-import { ensureKafka, ensureNats, ensurePackages, ensureRabbit, ensureRedis } from './install.mjs';
+import { ensureKafka, ensureNats, ensurePackages, ensureRabbit, ensureRedis, OLDEST_REDIS_FOR_TESTS } from './install.mjs';
 
 const USAGE = `usage: npm run services -- <command>
   ensure [--no-install]                          what the tests need is installed (Debian, as root) and not too old
@@ -16,7 +16,7 @@ async function main([command, ...rest]) {
   const isAmong = (...known) => rest.every((each) => known.includes(each));
   if (command === 'ensure' && isAmong('--no-install')) {
     const mayInstall = !options.has('--no-install');
-    console.log(`redis-server ${ensureRedis({ mayInstall })}`);
+    console.log(`redis-server ${ensureRedis({ mayInstall, oldest: OLDEST_REDIS_FOR_TESTS })}`);
     console.log(`nats-server ${ensureNats({ mayInstall }).join(' and ')}`);
     console.log(`kafka ${ensureKafka({ mayInstall })}`);
     console.log(`rabbitmq-server ${ensureRabbit({ mayInstall })}`);

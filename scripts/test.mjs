@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { constants, setPriority, tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
-import { ensureChromium, ensureKafka, ensureNats, ensurePackages, ensureRabbit, ensureRedis, root } from './install.mjs';
+import { ensureChromium, ensureKafka, ensureNats, ensurePackages, ensureRabbit, ensureRedis, OLDEST_REDIS_FOR_TESTS, root } from './install.mjs';
 
 const args = process.argv.slice(2);
 const mayInstall = !args.includes('--no-install');
@@ -127,7 +127,7 @@ const uses = (folder, store) => {
   const manifest = join(root, folder, 'package.json');
   return existsSync(manifest) && readFileSync(manifest, 'utf8').includes(`"@cluster/${store}"`);
 };
-const redis = () => console.log(`redis-server ${ensureRedis({ mayInstall })}`);
+const redis = () => console.log(`redis-server ${ensureRedis({ mayInstall, oldest: OLDEST_REDIS_FOR_TESTS })}`);
 const kafka = () => console.log(`kafka ${ensureKafka({ mayInstall })}`);
 const rabbit = () => console.log(`rabbitmq-server ${ensureRabbit({ mayInstall })}`);
 const nats = () => console.log(`nats-server ${ensureNats({ mayInstall }).join(' and ')}`);
