@@ -1,7 +1,10 @@
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { connect as connectTls } from 'node:tls';
+import { promisify } from 'node:util';
 import { rabbitScript } from '../install.mjs';
 import { launch, ServerProcess, type Place } from './server-process.js';
 
@@ -25,18 +28,22 @@ class PortMapper extends ServerProcess {
   }
 }
 
+/** Both as PEM. */
+export interface Certified { readonly key: string; readonly certificate: string }
+
 /** One node of RabbitMQ, as the current user and in a folder of its own. */
 export class RabbitServer extends ServerProcess {
   #nodes: readonly RabbitServer[] = [this];
   #ownMapper: PortMapper | undefined;
 
-  private constructor(place: Place, private readonly mapper: PortMapper) { super(place); }
+  private constructor(place: Place, private readonly mapper: PortMapper, private readonly tls?: Certified) { super(place); }
 
-  static async start(): Promise<RabbitServer> {
+  /** With `tls` it takes connections by TLS alone. */
+  static async start({ tls }: { readonly tls?: Certified } = {}): Promise<RabbitServer> {
     const mapper = await PortMapper.start();
     try {
       const server = await launch('rabbitmq', async (place) => {
-        const made = new RabbitServer(place, mapper);
+        const made = new RabbitServer(place, mapper, tls);
         await made.#configure();
         return made;
       });
@@ -73,7 +80,7 @@ export class RabbitServer extends ServerProcess {
     throw failed.reason;
   }
 
-  get url(): string { return `amqp://${this.host}:${this.port}`; }
+  get url(): string { return `${this.tls === undefined ? 'amqp' : 'amqps'}://${this.host}:${this.port}`; }
   /** Of the process that the nodes find each other by; of the first node of a cluster. */
   get mapperPid(): number | undefined { return this.#ownMapper?.pid; }
   get name(): string { return `node-${this.port}@localhost`; }
@@ -83,21 +90,34 @@ export class RabbitServer extends ServerProcess {
     await this.#ownMapper?.stop();
   }
 
+  /** Resolves to what one of RabbitMQ's own commands prints. */
+  async tell(command: 'rabbitmqctl' | 'rabbitmq-streams', ...args: readonly string[]): Promise<string> {
+    const options = { cwd: this.folder, env: { ...process.env, ...this.#env } };
+    const { stdout } = await promisify(execFile)(join(dirname(rabbitScript), command), ['-q', '--node', this.name, ...args], options);
+    return stdout;
+  }
+
   async #configure(): Promise<void> {
-    await mkdir(join(this.folder, 'data'), { recursive: true });
+    const { host, port, folder, tls } = this;
+    await mkdir(join(folder, 'data'), { recursive: true });
+    const file = (name: string) => join(folder, `${name}.pem`);
+    const listeners = tls === undefined ? [`listeners.tcp.1 = ${host}:${port}`] : [
+      'listeners.tcp = none', `listeners.ssl.1 = ${host}:${port}`, `ssl_options.keyfile = ${file('key')}`, `ssl_options.certfile = ${file('certificate')}`,
+    ];
+    for (const [name, pem] of Object.entries(tls ?? {})) await writeFile(file(name), String(pem));
     const others = this.#nodes.length === 1 ? [] : [
       'cluster_formation.peer_discovery_backend = classic_config',
       ...this.#nodes.map(({ name }, at) => `cluster_formation.classic_config.nodes.${at + 1} = ${name}`),
     ];
-    const lines = [`listeners.tcp.1 = ${this.host}:${this.port}`, 'log.console = true', 'log.console.level = warning', 'log.file = false', ...others];
-    await writeFile(join(this.folder, 'rabbitmq.conf'), `${lines.join('\n')}\n`);
-    await writeFile(join(this.folder, 'plugins'), '[].\n');
-    await writeFile(join(this.folder, '.erlang.cookie'), COOKIE, { mode: 0o400 });
+    const lines = [...listeners, 'log.console = true', 'log.console.level = warning', 'log.file = false', ...others];
+    await writeFile(join(folder, 'rabbitmq.conf'), `${lines.join('\n')}\n`);
+    await writeFile(join(folder, 'plugins'), '[].\n');
+    await writeFile(join(folder, '.erlang.cookie'), COOKIE, { mode: 0o400 });
   }
 
-  protected command() {
+  get #env() {
     const { folder } = this;
-    const env = {
+    return {
       HOME: folder, ERL_EPMD_PORT: String(this.mapper.port), ERL_EPMD_ADDRESS: this.host,
       RABBITMQ_NODENAME: this.name, RABBITMQ_DIST_PORT: String(this.peerPort), RABBITMQ_MNESIA_BASE: join(folder, 'data'), RABBITMQ_LOG_BASE: folder, RABBITMQ_LOGS: '-',
       RABBITMQ_ENABLED_PLUGINS_FILE: join(folder, 'plugins'), RABBITMQ_CONFIG_FILE: join(folder, 'rabbitmq'), RABBITMQ_CONF_ENV_FILE: '/dev/null',
@@ -105,10 +125,18 @@ export class RabbitServer extends ServerProcess {
       // The script then becomes the server instead of waiting for it.
       RUNNING_UNDER_SYSTEMD: '1',
     };
-    return { command: rabbitScript, args: [], env };
   }
 
-  protected isReady(): Promise<boolean> { return pingRabbit(this.port).then(() => true); }
+  protected command() { return { command: rabbitScript, args: [], env: this.#env }; }
+
+  protected async isReady(): Promise<boolean> {
+    if (this.tls === undefined) await pingRabbit(this.port);
+    else {
+      const socket = connectTls({ port: this.port, host: this.host, ca: this.tls.certificate });
+      await once(socket, 'secureConnect').finally(() => { socket.destroy(); });
+    }
+    return true;
+  }
 }
 
 const GREETING = Buffer.from('AMQP\0\0\x09\x01', 'latin1');
