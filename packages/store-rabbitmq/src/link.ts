@@ -2,30 +2,36 @@ import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import amqplib, { type ChannelModel, type ConfirmChannel } from 'amqplib';
 import { ClusterError } from '@cluster/core';
+import { adviceAbout, messageOf, unavailable } from './rabbit-error.js';
 
 export interface LinkOptions { readonly urls: readonly string[]; readonly socket: object }
 
 /** One life of the connection. */
-export interface Life { readonly connection: ChannelModel; readonly publisher: ConfirmChannel }
+export interface Life {
+  readonly connection: ChannelModel;
+  readonly publisher: ConfirmChannel;
+  /** It is of no use any more. */
+  readonly end: (error: unknown) => void;
+}
 
+/** Several that start at once get into each other's way while they make the stream. */
+const START_MS = 5_000;
 /** Before another connection is tried; the double each time while none lasts. */
 const AGAIN_MS = 100;
 const MOST_AGAIN_MS = 2_000;
 const LASTING_MS = 10_000;
 const CLOSE_MS = 500;
 const CONNECT_MS = 1_000;
-const PREPARE_MS = 2_000;
+const PREPARE_MS = 5_000;
 /** Two of them without a sign of life, and the connection counts as lost. */
 const HEARTBEAT_S = 2;
 
-export const messageOf = (error: unknown): string => (error instanceof Error ? error.message || ('code' in error ? String(error.code) : error.name) : String(error));
-
-export const unavailable = (what: string, cause?: unknown) => new ClusterError('CLUSTER_UNAVAILABLE', `RabbitMQ: ${what}`, cause === undefined ? {} : { cause });
+const blocked = (reason: string) => unavailable(`it takes nothing at the moment: ${reason}`);
 
 /** A network that loses everything says nothing. */
 function inTime<T>(work: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => { reject(unavailable(`it did not answer within ${PREPARE_MS} ms`)); }, PREPARE_MS);
+    const timer = setTimeout(() => { reject(new Error(`it did not answer within ${PREPARE_MS} ms`)); }, PREPARE_MS);
     work.then(resolve, reject).finally(() => { clearTimeout(timer); });
   });
 }
@@ -43,118 +49,112 @@ async function closeInTime(connection: ChannelModel): Promise<void> {
 /** A connection that is made anew, to the next node, when it is lost. Nothing is sent twice. */
 export class Link {
   life: Life | undefined;
+  /** Why the last connection ended, or was none. */
+  #trouble: { readonly host: string; readonly error: unknown } | undefined;
   /** Why the broker takes nothing at the moment. */
   #blocked: string | undefined;
   #isClosed = false;
   #next = 0;
   #pauseMs = AGAIN_MS / 2;
-  #sinceMs = 0;
-  readonly #unconfirmed = new Set<(error: Error) => void>();
 
   /** @param prepare is done in each life before it is used; if it fails another one is tried */
   constructor(private readonly options: LinkOptions, private readonly prepare: (life: Life) => Promise<void>) {}
 
+  /** Tries for some seconds, unless the broker says what is wrong. */
   async open(): Promise<void> {
-    let error: unknown;
-    for (let left = this.options.urls.length; left > 0; left -= 1) {
-      try {
-        await this.#begin();
-        return;
-      } catch (failed) {
-        error = failed;
-      }
+    const endMs = performance.now() + START_MS;
+    while (!await this.#begin()) {
+      const { host = '', error } = this.#trouble ?? {};
+      if (ClusterError.is(error)) throw error;
+      const advice = adviceAbout(error);
+      if (advice === undefined && performance.now() < endMs) await sleep(AGAIN_MS);
+      else throw unavailable(`${host} cannot be used: ${messageOf(error)}${advice === undefined ? '' : `: ${advice}`}`, error);
     }
-    if (ClusterError.is(error)) throw error;
-    // All that amqplib says of a vhost that the broker refuses.
-    const isVhost = messageOf(error).includes('ConnectionOpenOk');
-    throw unavailable(`cannot be connected to: ${isVhost ? 'the vhost of the URL is not there, or the user has no right to it' : messageOf(error)}`, error);
   }
 
   /** Resolves when the broker has confirmed it; a rejection with CLUSTER_UNAVAILABLE says that it was not sent. */
-  publish(queue: string, content: Buffer): Promise<void> {
-    const { life } = this;
-    if (life === undefined) return Promise.reject(unavailable('there is no connection'));
-    if (this.#blocked !== undefined) return Promise.reject(unavailable(`it takes nothing at the moment: ${this.#blocked}`));
-    return new Promise((resolve, reject) => {
-      this.#unconfirmed.add(reject);
+  async publish(queue: string, content: Buffer, life = this.life): Promise<void> {
+    if (life === undefined) throw unavailable(`there is no connection${this.#why}`, this.#trouble?.error);
+    if (this.#blocked !== undefined) throw blocked(this.#blocked);
+    await new Promise<void>((resolve, reject) => {
       life.publisher.publish('', queue, content, { persistent: true, mandatory: true }, (error: unknown) => {
-        if (!this.#unconfirmed.delete(reject)) return;
         if (error === null || error === undefined) resolve();
-        else reject(new Error(`RabbitMQ did not confirm it: ${messageOf(error)}`));
+        else reject(new Error(`RabbitMQ did not confirm it: ${messageOf(error)}${this.#why}`, { cause: error }));
       });
     });
   }
-
-  /** Its connection is of no use any more. */
-  lose(life: Life): void { this.#end(life); }
 
   async close(): Promise<void> {
     this.#isClosed = true;
     const { life } = this;
     this.life = undefined;
-    this.#rejectAll();
     if (life !== undefined) await closeInTime(life.connection);
   }
 
-  async #begin(): Promise<void> {
-    const connection = await this.#connect();
-    try {
-      const life = await inTime(this.#prepared(connection));
-      if (this.#isClosed) throw unavailable('closed');
-      this.life = life;
-      this.#sinceMs = performance.now();
-    } catch (error) {
-      void closeInTime(connection);
-      throw error;
-    }
-  }
+  get #why(): string { return this.#trouble === undefined ? '' : `; ${this.#trouble.host}: ${messageOf(this.#trouble.error)}`; }
 
-  async #connect(): Promise<ChannelModel> {
+  /** False: see `#trouble`. */
+  async #begin(): Promise<boolean> {
     const { urls, socket } = this.options;
     const url = new URL(urls[this.#next++ % urls.length] ?? '');
     if (!url.searchParams.has('heartbeat')) url.searchParams.set('heartbeat', String(HEARTBEAT_S));
-    // Without noDelay an echo takes 40 ms.
-    const connection = await amqplib.connect(url.href, { timeout: CONNECT_MS, ...socket, noDelay: true });
-    connection.on('error', () => undefined); // 'close' follows
-    return connection;
+    try {
+      // Without noDelay an echo takes 40 ms.
+      await this.#live(url.host, await amqplib.connect(url.href, { timeout: CONNECT_MS, ...socket, noDelay: true }));
+      return true;
+    } catch (error) {
+      this.#trouble = { host: url.host, error };
+      return false;
+    }
   }
 
-  async #prepared(connection: ChannelModel): Promise<Life> {
-    const publisher = await connection.createConfirmChannel();
-    const life = { connection, publisher };
-    const end = () => { this.#end(life); };
+  async #live(host: string, connection: ChannelModel): Promise<void> {
+    const sinceMs = performance.now();
+    const ending = new AbortController();
+    let end: Life['end'] = () => undefined;
+    const over = new Promise<never>((_, reject) => {
+      end = (error = new Error('the connection was closed')) => {
+        if (ending.signal.aborted) return;
+        ending.abort();
+        this.#trouble = { host, error };
+        if (this.life?.connection === connection) this.life = this.#blocked = undefined;
+        void closeInTime(connection);
+        reject(error);
+      };
+    });
+    connection.on('error', end);
     connection.on('close', end);
-    connection.on('blocked', (reason: string) => { this.#blocked = reason; });
+    connection.on('blocked', (reason: string) => {
+      if (this.life === undefined) end(blocked(reason));
+      else this.#blocked = reason;
+    });
     connection.on('unblocked', () => { this.#blocked = undefined; });
-    publisher.on('error', () => undefined);
+    try {
+      const life = await Promise.race([inTime(this.#prepared(connection, end)), over]);
+      if (ending.signal.aborted || this.#isClosed) throw unavailable('closed');
+      this.life = life;
+    } catch (error) {
+      end(error);
+      throw error;
+    }
+    over.catch(() => this.#again(performance.now() - sinceMs));
+  }
+
+  async #prepared(connection: ChannelModel, end: Life['end']): Promise<Life> {
+    const publisher = await connection.createConfirmChannel();
+    publisher.on('error', end);
     publisher.on('close', end);
-    // The stream is no more; it would be confirmed all the same.
-    publisher.on('return', end);
+    // It would be confirmed all the same.
+    publisher.on('return', () => { end(new Error('the stream is not there any more')); });
+    const life = { connection, publisher, end };
     await this.prepare(life);
     return life;
   }
 
-  #end(life: Life): void {
-    if (this.life !== life) return;
-    this.life = undefined;
-    this.#blocked = undefined;
-    this.#rejectAll();
-    void closeInTime(life.connection);
-    this.#pauseMs = performance.now() - this.#sinceMs >= LASTING_MS ? AGAIN_MS : Math.min(2 * this.#pauseMs, MOST_AGAIN_MS);
-    void this.#again();
-  }
-
-  #rejectAll(): void {
-    for (const reject of this.#unconfirmed) reject(new Error('RabbitMQ: the connection was lost before it was confirmed'));
-    this.#unconfirmed.clear();
-  }
-
-  async #again(): Promise<void> {
-    for (;;) {
-      await sleep(this.#pauseMs, undefined, { ref: false });
-      if (this.#isClosed || this.life !== undefined) return;
-      // If that one is over by now, another loop goes on.
-      if (await this.#begin().then(() => true, () => false)) return;
-    }
+  async #again(lastedMs: number): Promise<void> {
+    this.#pauseMs = lastedMs >= LASTING_MS ? AGAIN_MS : Math.min(2 * this.#pauseMs, MOST_AGAIN_MS);
+    do await sleep(this.#pauseMs, undefined, { ref: false });
+    // If the new one is over by now, another loop goes on.
+    while (!this.#isClosed && !await this.#begin());
   }
 }

@@ -1,4 +1,3 @@
-import { ClusterError } from '@cluster/core';
 import { ClusterStoreBase, resolveOptions } from '@cluster/core/driver';
 import { rabbitStoreOptions, type RabbitStoreOptions } from './options.js';
 import { RabbitLog } from './rabbit-log.js';
@@ -10,7 +9,6 @@ import { RabbitLog } from './rabbit-log.js';
 export class RabbitStore extends ClusterStoreBase {
   constructor(options: RabbitStoreOptions) {
     const { instanceId, ...settings } = resolveOptions('RabbitStore', rabbitStoreOptions, options);
-    if (settings.urls.length === 0) throw new ClusterError('CLUSTER_BAD_OPTION', 'RabbitStore: urls: expected at least one, found none');
     super(new RabbitLog(settings), { instanceId });
   }
 }

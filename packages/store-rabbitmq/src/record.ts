@@ -1,17 +1,28 @@
 import type { LogRecord } from '@cluster/core/driver';
 
-/** Its time, its key, and if there is one its value after a line's end. Keys have neither spaces nor lines. */
-export const writeRecord = (timeMs: number, key: string, value: string | undefined): Buffer =>
-  Buffer.from(value === undefined ? `${timeMs} ${key}` : `${timeMs} ${key}\n${value}`);
+export interface RabbitRecord extends LogRecord {
+  /** As far as its writer knew nobody needs what stands before this position. */
+  readonly beginning: number;
+}
 
-const HEAD = /^(\d{1,15}) ([^\n]*)/;
+/** Its time, its beginning, its key, and if there is one its value after a line's end. Keys have neither spaces nor lines. */
+export function writeRecord(timeMs: number, beginning: number, key: string, value: string | undefined): Buffer {
+  const head = `${timeMs} ${beginning} ${key}`;
+  return Buffer.from(value === undefined ? head : `${head}\n${value}`);
+}
+
+const HEAD = /^(\d{1,15}) (\d{1,15}) ([^\n]*)/;
 
 /** Undefined: it is none, and somebody else's. */
-export function readRecord(content: Buffer, position: number): LogRecord | undefined {
+export function readRecord(content: Buffer, position: number): RabbitRecord | undefined {
   const text = content.toString();
-  const [head, time, key] = HEAD.exec(text) ?? [];
+  const [head, time, beginning, key] = HEAD.exec(text) ?? [];
   if (head === undefined || key === undefined) return undefined;
-  return { position, timeMs: Number(time), key, value: head.length === text.length ? undefined : text.slice(head.length + 1) };
+  // A beginning that is still to come is that of a stream which was there before.
+  return {
+    position, timeMs: Number(time), beginning: Number(beginning) > position ? 0 : Number(beginning), key,
+    value: head.length === text.length ? undefined : text.slice(head.length + 1),
+  };
 }
 
 /**

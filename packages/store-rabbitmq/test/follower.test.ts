@@ -10,89 +10,130 @@ import { writeRecord } from '../src/record.js';
 class ScriptedChannel extends EventEmitter {
   readonly acknowledged: number[] = [];
   isClosed = false;
+  from: unknown;
   #deliver: (message: ConsumeMessage | null) => void = () => undefined;
 
   async prefetch(): Promise<void> { await Promise.resolve(); }
-  async consume(_queue: string, deliver: (message: ConsumeMessage | null) => void): Promise<void> { this.#deliver = deliver; }
+  async consume(_queue: string, deliver: (message: ConsumeMessage | null) => void, options: { arguments: Record<string, unknown> }): Promise<void> {
+    this.#deliver = deliver;
+    this.from = options.arguments['x-stream-offset'];
+  }
   async close(): Promise<void> { this.isClosed = true; }
 
   ack({ properties }: ConsumeMessage): void {
-    if (this.isClosed) throw new Error('a closed channel acknowledges nothing');
     this.acknowledged.push(Number(properties.headers?.['x-stream-offset']));
   }
 
-  hand(position: number, content = writeRecord(1_000 + position, `shop.s.1#${position}`, 'x')): void {
+  hand(position: number | null, content = writeRecord(1_000 + Number(position), 0, `shop.s.1#${position}`, 'x')): void {
+    if (position === null) {
+      this.#deliver(null);
+      return;
+    }
     this.#deliver({ content, properties: { headers: { 'x-stream-offset': position } } } as unknown as ConsumeMessage); // nothing else of it is read
   }
 }
 
+const connected = (channel: ScriptedChannel, ended: string[]): Life => (
+  // Nothing else of it is used.
+  { connection: { createChannel: async () => channel }, end: (error: Error) => { ended.push(error.message); } } as unknown as Life);
+
+/** A follower of a stream, and what it says and does. */
 async function reading(holes = new Set<string>()) {
-  const heard = { records: [] as LogRecord[], lost: 0, failed: [] as Life[] };
-  const open = async () => {
+  const heard = { records: [] as LogRecord[], lost: 0, ended: [] as string[] };
+  const follower = new Follower('a', { take: (record) => { heard.records.push(record); }, lost: () => { heard.lost += 1; }, holes });
+  const attached = () => {
     const channel = new ScriptedChannel();
-    const life = { connection: { createChannel: async () => channel } } as unknown as Life; // nothing else of it is used
-    const follower = new Follower('a', (record) => { heard.records.push(record); }, {
-      beginning: () => 'first', lost: () => { heard.lost += 1; }, failed: (failed) => { heard.failed.push(failed); }, holes,
-    });
-    await follower.attach(life);
-    return { channel, life, follower };
+    return { channel, isAttached: follower.attach(connected(channel, heard.ended), 0) };
   };
-  return { heard, open, ...await open() };
+  const { channel, isAttached } = attached();
+  await isAttached;
+  return { heard, follower, channel, attached };
 }
+
+const positions = (records: readonly LogRecord[]) => records.map(({ position }) => position);
 
 afterEach(() => { jest.useRealTimers(); });
 
 describe('who reads a stream', () => {
-  it('passes over what is no record', async () => {
+  it('passes over what is no record, and acknowledges it', async () => {
     const { heard, channel } = await reading();
     channel.hand(0);
     channel.hand(1, Buffer.from('hello'));
     channel.hand(2);
     expect(heard.records.map(({ timeMs }) => timeMs)).toEqual([1_000, 1_002]);
+    expect(channel.acknowledged).toEqual([0, 1, 2]);
   });
 
   it('begins anew where records were lost before it that it had not read, and not where a segment ends', async () => {
     const { heard, channel } = await reading();
     for (const position of [0, 1, 3]) channel.hand(position);
-    expect(heard.lost).toBe(0);
+    expect([heard.lost, heard.ended]).toEqual([0, []]);
     channel.hand(6);
     channel.hand(7);
-    expect([heard.lost, heard.records.length, channel.isClosed]).toEqual([1, 3, true]);
+    expect([heard.lost, positions(heard.records), heard.ended]).toEqual([1, [0, 1, 3], ['the stream does not have what was read from it any more']]);
   });
 
   it('goes on over a hole that is still there when it is read again', async () => {
-    const { heard, channel, open } = await reading();
-    for (const position of [0, 5]) channel.hand(position);
-    const { channel: again } = await open();
-    for (const position of [0, 5]) again.hand(position);
-    expect([heard.lost, heard.records.map(({ position }) => position)]).toEqual([1, [0, 0, 5]]);
+    const holes = new Set<string>();
+    const first = await reading(holes);
+    const second = await reading(holes);
+    for (const { channel } of [first, second]) for (const position of [0, 5]) channel.hand(position);
+    expect([first, second].map(({ heard }) => [heard.lost, positions(heard.records)])).toEqual([[1, [0]], [0, [0, 5]]]);
   });
 
-  it('says that a connection is of no use whose channel the broker closed, and nothing of a channel that it closed itself', async () => {
-    const { heard, channel, life, open } = await reading();
+  it('ends a connection whose channel the broker closed, or whose stream it deleted, and none after it has ended itself', async () => {
+    const { heard, channel, attached } = await reading();
     channel.emit('error', new Error('consumer timed out'));
-    channel.emit('close');
-    expect(heard.failed).toEqual([life]);
-    const { channel: other, follower } = await open();
-    follower.end();
-    other.emit('close');
-    expect(heard.failed).toHaveLength(1);
+    const { channel: other } = attached();
+    await new Promise(setImmediate);
+    other.hand(null);
+    expect(heard.ended).toEqual(['consumer timed out', 'the stream was deleted']);
   });
 
-  it('acknowledges in time, however little comes, and nothing on a channel that is closed', async () => {
-    jest.useFakeTimers();
-    const { channel, open } = await reading();
-    channel.hand(0);
-    channel.hand(1);
-    expect(channel.acknowledged).toEqual([]);
-    jest.advanceTimersByTime(60_000);
-    expect(channel.acknowledged).toEqual([1]);
-    jest.advanceTimersByTime(600_000);
-    expect(channel.acknowledged).toEqual([1]);
-    const { channel: other, follower } = await open();
-    other.hand(0);
+  it('hands over nothing when it has ended, also when that was in between', async () => {
+    const { heard, channel, follower, attached } = await reading();
+    const { channel: other, isAttached } = attached();
     follower.end();
-    jest.advanceTimersByTime(600_000);
-    expect(other.acknowledged).toEqual([]);
+    await isAttached;
+    for (const each of [channel, other]) each.hand(0);
+    expect([heard.records, other.isClosed]).toEqual([[], true]);
+  });
+});
+
+describe('who comes back to a stream', () => {
+  it('goes on after what it has read, if that is still there', async () => {
+    const { heard, channel, attached } = await reading();
+    for (const position of [0, 1]) channel.hand(position);
+    const { channel: next, isAttached } = attached();
+    await new Promise(setImmediate);
+    for (const position of [1, 2]) next.hand(position);
+    await isAttached;
+    expect([heard.lost, positions(heard.records), next.from]).toEqual([0, [0, 1, 2], 1]);
+  });
+
+  it.each([
+    ['another record in its place', (channel: ScriptedChannel) => { channel.hand(1, writeRecord(1_001, 0, 'shop.s.1#other', 'x')); }],
+    ['a later one in its place', (channel: ScriptedChannel) => { channel.hand(2); }],
+    ['nothing in its place', () => { jest.advanceTimersByTime(10_000); }],
+  ])('begins anew where there is %s', async (_, refill) => {
+    const { heard, channel, attached } = await reading();
+    for (const position of [0, 1]) channel.hand(position);
+    jest.useFakeTimers({ doNotFake: ['setImmediate'] });
+    const { channel: next } = attached();
+    await new Promise(setImmediate);
+    refill(next);
+    next.hand(3);
+    expect([heard.lost, positions(heard.records), heard.ended.length]).toEqual([1, [0, 1], 1]);
+  });
+
+  it('does not count the silence of a connection that is over', async () => {
+    const { heard, channel, attached } = await reading();
+    channel.hand(0);
+    jest.useFakeTimers({ doNotFake: ['setImmediate'] });
+    const { channel: next } = attached();
+    await new Promise(setImmediate);
+    next.emit('close');
+    jest.advanceTimersByTime(10_000);
+    expect(heard.lost).toBe(0);
   });
 });
