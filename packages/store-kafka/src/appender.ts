@@ -1,5 +1,5 @@
 import { ClusterError } from '@cluster/core';
-import type { KafkaPort, KafkaRecord } from './port.js';
+import type { KafkaRecord } from './port.js';
 
 /** Kafka's clients need one fetch for each record that is missing at the end of a batch. */
 const MOST_AT_ONCE = 50;
@@ -28,11 +28,8 @@ export class Appender {
   #timer: NodeJS.Timeout | undefined;
   #lastError: Error | undefined;
 
-  /** @param sent told the offset at which a batch was appended, and what `sending` had answered before */
-  constructor(
-    private readonly port: KafkaPort, private readonly partition: number, private readonly maxBatchBytes: number,
-    private readonly sending: () => number, private readonly sent: (offset: number, before: number) => void,
-  ) {}
+  /** @param send as `KafkaPort.send` */
+  constructor(private readonly maxBatchBytes: number, private readonly send: (batch: readonly KafkaRecord[]) => Promise<void>) {}
 
   append(key: string, value: string | undefined): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
@@ -69,11 +66,9 @@ export class Appender {
       return;
     }
     try {
-      const before = this.sending();
       for (const each of batch) each.tries += 1;
-      const offset = await this.port.send(this.partition, batch.map(recordOf));
+      await this.send(batch.map(recordOf));
       for (const { resolve } of batch) resolve();
-      this.sent(offset, before);
       this.#begin(0);
     } catch (error) {
       this.#failed(batch, error instanceof Error ? error : new Error(String(error)));

@@ -1,4 +1,7 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { ClusterError } from '@cluster/core';
+
+const AGAIN_MS = 200;
 
 /** What the broker says of a batch of which it has stored nothing. */
 const REFUSALS: Readonly<Record<string, string>> = {
@@ -37,6 +40,20 @@ export function typeOf(error: unknown): string | undefined {
 export const isWithoutCoordinator = (error: unknown): boolean => [...chainOf(error)].some(({ name }) => name === 'KafkaJSGroupCoordinatorNotFound');
 
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** Tries again for so long what may be possible soon: a broker that was just started, or one of several that stands still. */
+export async function insist<T>(failure: string, withinMs: number, attempt: () => Promise<T>): Promise<T> {
+  const endMs = performance.now() + withinMs;
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (ClusterError.is(error)) throw error;
+      if (performance.now() > endMs) throw new ClusterError('CLUSTER_UNAVAILABLE', `Kafka: ${failure}: ${messageOf(error)}`, { cause: error });
+      await pause(AGAIN_MS);
+    }
+  }
+}
 
 /** Undefined: the broker may have done it, or will do it later. */
 export function refusalOf(error: unknown, topic: string): ClusterError | undefined {

@@ -1,7 +1,7 @@
 import { ClusterError } from '@cluster/core';
 import type { DriverContext, LogRecord, SessionLog } from '@cluster/core/driver';
 import { Appender } from './appender.js';
-import { messageOf } from './kafka-error.js';
+import { insist } from './kafka-error.js';
 import type { KafkaPort, Reading, StoredRecord, TopicSettings } from './port.js';
 
 /** A record's key, its head and what a batch has besides. */
@@ -55,7 +55,8 @@ export class KafkaLog implements SessionLog {
       const { maxBatchBytes } = await port.open(this.options);
       this.#checkSize(maxRecordBytes + BESIDE_BYTES, maxBatchBytes, maxRecordBytes);
       this.#read = Array.from({ length: this.partitions }, (_, number) => this.#partition(port, number, maxBatchBytes));
-      await this.#connectFirst(port);
+      // A broker that was just started has nobody yet who looks after groups.
+      await insist(`the topic '${this.options.topic}' cannot be read`, FIRST_WITHIN_MS, () => this.#connect(port));
     } catch (error) {
       await this.stop();
       throw error;
@@ -96,7 +97,10 @@ export class KafkaLog implements SessionLog {
   #partition(port: KafkaPort, number: number, maxBatchBytes: number): Partition {
     const partition: Partition = {
       next: 0, seen: 0, last: undefined, followers: new Set(),
-      appender: new Appender(port, number, maxBatchBytes, () => partition.seen, (offset, seen) => { if (offset < seen) this.#wentBack(partition); }),
+      appender: new Appender(maxBatchBytes, async (batch) => {
+        const { seen } = partition;
+        if (await port.send(number, batch) < seen) this.#wentBack(partition);
+      }),
     };
     return partition;
   }
@@ -105,21 +109,6 @@ export class KafkaLog implements SessionLog {
     if (foundBytes >= leastBytes) return;
     throw new ClusterError('CLUSTER_UNAVAILABLE', `Kafka: expected a topic '${this.options.topic}' that takes ${leastBytes} bytes at once, for a maxRecordBytes of ${maxRecordBytes}, `
       + `found ${foundBytes}. Raise both max.message.bytes and segment.bytes of it to that, or give the manager a lower maxRecordBytes`);
-  }
-
-  /** A broker that was just started has nobody yet who looks after groups. */
-  async #connectFirst(port: KafkaPort): Promise<void> {
-    const endMs = performance.now() + FIRST_WITHIN_MS;
-    for (;;) {
-      try {
-        await this.#connect(port);
-        return;
-      } catch (error) {
-        if (ClusterError.is(error)) throw error;
-        if (performance.now() > endMs) throw new ClusterError('CLUSTER_UNAVAILABLE', `Kafka: the topic '${this.options.topic}' cannot be read: ${messageOf(error)}`, { cause: error });
-        await new Promise((resolve) => { setTimeout(resolve, READ_AGAIN_MS.most); });
-      }
-    }
   }
 
   async #connect(port: KafkaPort): Promise<void> {

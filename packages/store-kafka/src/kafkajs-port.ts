@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import kafkajs, { type Consumer, type Producer, type RequestTimeoutEvent } from 'kafkajs';
-import { ClusterError } from '@cluster/core';
-import { isWithoutCoordinator, messageOf, refusalOf } from './kafka-error.js';
+import { insist, isWithoutCoordinator, messageOf, refusalOf } from './kafka-error.js';
 import { Line, RETRY, SilentBrokers } from './line.js';
 import type { Connection } from './options.js';
 import type { KafkaPort, KafkaRecord, Reader, Reading, TopicSettings } from './port.js';
@@ -9,7 +8,6 @@ import { openTopic } from './topic.js';
 
 /** One of several brokers may stand still just then. */
 const OPEN_MS = 5_000;
-const AGAIN_MS = 200;
 const SEND_MS = 2_000;
 /** How long a broker waits for something to send; what comes is sent at once. */
 const FETCH_MS = 500;
@@ -41,30 +39,22 @@ export class KafkajsPort implements KafkaPort {
   async open(settings: TopicSettings): Promise<{ maxBatchBytes: number }> {
     this.#topic = settings.topic;
     this.#partitions = settings.partitions;
-    const endMs = performance.now() + OPEN_MS;
-    for (;;) {
+    const found = await insist(`the topic '${settings.topic}' cannot be used`, OPEN_MS, async () => {
+      const line = new Line(this.connection, this.#silent);
+      const admin = line.kafka.admin();
+      admin.on(admin.events.REQUEST_TIMEOUT, this.#timedOut);
       try {
-        const found = await this.#opened(settings);
+        const topic = await openTopic(admin, settings);
         await this.#producer.connect();
-        this.#line.watch('and leave the broker alone');
-        return found;
+        return topic;
       } catch (error) {
-        if (ClusterError.is(error)) throw error;
-        if (performance.now() > endMs) throw new ClusterError('CLUSTER_UNAVAILABLE', `Kafka: the topic '${settings.topic}' cannot be used: ${messageOf(this.#named(error))}`, { cause: error });
-        await new Promise((resolve) => { setTimeout(resolve, AGAIN_MS); });
+        throw this.#failure(error);
+      } finally {
+        await line.close(() => admin.disconnect());
       }
-    }
-  }
-
-  async #opened(settings: TopicSettings): Promise<{ maxBatchBytes: number }> {
-    const line = new Line(this.connection, this.#silent);
-    const admin = line.kafka.admin();
-    admin.on(admin.events.REQUEST_TIMEOUT, this.#timedOut);
-    try {
-      return await openTopic(admin, settings);
-    } finally {
-      await line.close(() => admin.disconnect());
-    }
+    });
+    this.#line.watch('and leave the broker alone');
+    return found;
   }
 
   async send(partition: number, records: readonly KafkaRecord[]): Promise<number> {
@@ -74,7 +64,7 @@ export class KafkajsPort implements KafkaPort {
       });
       return Number(answer?.baseOffset);
     } catch (error) {
-      throw refusalOf(error, this.#topic) ?? this.#named(error);
+      throw this.#failure(error);
     }
   }
 
@@ -86,13 +76,14 @@ export class KafkajsPort implements KafkaPort {
       return reading;
     } catch (error) {
       await reading.stop();
-      if (isWithoutCoordinator(error)) throw new Error(NO_COORDINATOR, { cause: error });
-      throw refusalOf(error, this.#topic) ?? this.#named(error);
+      throw isWithoutCoordinator(error) ? new Error(NO_COORDINATOR, { cause: error }) : this.#failure(error);
     }
   }
 
   /** What kafkajs says does not always tell of whom. */
-  #named(error: unknown): Error {
+  #failure(error: unknown): Error {
+    const refusal = refusalOf(error, this.#topic);
+    if (refusal !== undefined) return refusal;
     const message = messageOf(error);
     const brokers = this.#silent.known;
     const isNamed = brokers.length === 0 || brokers.some((broker) => message.includes(broker));

@@ -1,6 +1,7 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import kafkajs, { type Admin } from 'kafkajs';
 import { ClusterError } from '@cluster/core';
-import { messageOf, refusalOf, typeOf } from './kafka-error.js';
+import { messageOf, typeOf } from './kafka-error.js';
 import type { TopicSettings } from './port.js';
 
 const LED_WITHIN_MS = 10_000;
@@ -30,36 +31,35 @@ const MADE_WITH = {
  * any other error if that is not known
  */
 export async function openTopic(admin: Admin, settings: TopicSettings): Promise<{ maxBatchBytes: number }> {
-  const { topic } = settings;
-  try {
-    await admin.connect();
-    const found = await partitionsOf(admin, topic) ?? await made(admin, settings);
-    const config = await configFound(admin, topic);
-    check(settings, found, config);
-    return { maxBatchBytes: Math.min(Number(config.get('max.message.bytes')), Number(config.get('segment.bytes'))) };
-  } catch (error) {
-    throw refusalOf(error, topic) ?? error;
-  }
+  await admin.connect();
+  const found = await ledPartitions(admin, settings);
+  const config = await configFound(admin, settings.topic);
+  check(settings, found, config);
+  return { maxBatchBytes: Math.min(Number(config.get('max.message.bytes')), Number(config.get('segment.bytes'))) };
 }
 
 type Partitions = Awaited<ReturnType<Admin['fetchTopicMetadata']>>['topics'][number]['partitions'];
 
-/** Undefined: there is no such topic. */
-async function partitionsOf(admin: Admin, topic: string): Promise<Partitions | undefined> {
+async function ledPartitions(admin: Admin, settings: TopicSettings): Promise<Partitions> {
   const endMs = performance.now() + LED_WITHIN_MS;
+  let isMade = false;
   for (;;) {
     try {
-      const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
-      return topics[0]?.partitions;
+      const { topics } = await admin.fetchTopicMetadata({ topics: [settings.topic] });
+      const found = topics[0]?.partitions;
+      if (found?.every(({ leader }) => leader >= 0) === true) return found;
     } catch (error) {
-      if (typeOf(error) === 'UNKNOWN_TOPIC_OR_PARTITION') return undefined;
-      if (typeOf(error) !== 'LEADER_NOT_AVAILABLE' || performance.now() > endMs) throw error;
-      await new Promise((resolve) => { setTimeout(resolve, AGAIN_MS); });
+      const type = typeOf(error);
+      if (type !== 'UNKNOWN_TOPIC_OR_PARTITION' && type !== 'LEADER_NOT_AVAILABLE') throw error;
+      if (type === 'UNKNOWN_TOPIC_OR_PARTITION' && !isMade) await make(admin, settings);
+      isMade = true;
     }
+    if (performance.now() > endMs) throw new Error(`nobody has led it for ${LED_WITHIN_MS} ms`);
+    await pause(AGAIN_MS);
   }
 }
 
-async function made(admin: Admin, settings: TopicSettings): Promise<Partitions> {
+async function make(admin: Admin, settings: TopicSettings): Promise<void> {
   const { topic, partitions, replicas } = settings;
   const configEntries = Object.entries({ ...MADE_WITH, ...configOf(settings) }).map(([name, value]) => ({ name, value }));
   try {
@@ -74,13 +74,6 @@ async function made(admin: Admin, settings: TopicSettings): Promise<Partitions> 
     };
     throw new ClusterError('CLUSTER_UNAVAILABLE',
       `Kafka: there is no topic '${topic}', and it cannot be made: ${messageOf(reason)}${advice[typeOf(reason) ?? ''] ?? ''}`, { cause: error });
-  }
-  const endMs = performance.now() + LED_WITHIN_MS;
-  for (;;) {
-    const found = await partitionsOf(admin, topic);
-    if (found !== undefined && found.every(({ leader }) => leader >= 0)) return found;
-    if (performance.now() > endMs) throw new Error(`it was made, and nobody led it within ${LED_WITHIN_MS} ms`);
-    await new Promise((resolve) => { setTimeout(resolve, AGAIN_MS); });
   }
 }
 
