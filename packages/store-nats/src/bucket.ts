@@ -1,101 +1,185 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { DiscardPolicy, headers, RetentionPolicy, StorageType, type StreamConfig } from 'nats';
-import { ClusterError } from '@cluster/core';
-import { isPassing, messageOf, reasonOf, Refusal } from './failures.js';
+import { headers, type StreamConfig } from 'nats';
+import type { Entry } from '@cluster/core/driver';
+import { Doubted, isConflict, messageOf, reasonOf, unavailable } from './failures.js';
 import type { Link } from './link.js';
+import { checkServer, checkStream, streamOf, toMake, type BucketSettings } from './stream.js';
 
-/** What the bucket is made with, and must have. */
-export interface BucketSettings {
-  readonly bucket: string;
-  readonly replicas: number;
-  readonly storage: 'file' | 'memory';
+/** An entry's place in the stream; `expiresMs` is finite only if an instance and no server lets it expire. */
+export interface Place { readonly sequence: number; readonly expiresMs: number }
+
+/** The last message of a key. */
+export interface Last extends Place { readonly value: string; readonly putMs: number; readonly ageMs?: number }
+
+/** Its content and its headers in base64. */
+interface Stored { readonly message: { readonly data?: string; readonly hdrs?: string; readonly seq: number; readonly time: string } }
+
+/** What JetStream says of a stream; the time since 2.11. */
+interface Found {
+  readonly config: StreamConfig & { readonly allow_msg_ttl?: boolean };
+  readonly state: { readonly subjects?: object };
+  readonly ts?: string;
 }
 
-const READY_WITHIN_MS = 10_000;
-const AGAIN_MS = 100;
-const asking = { withinMs: 2_000 } as const;
+const EXPECTED = 'Nats-Expected-Last-Subject-Sequence';
+const EXPIRES = 'Cluster-Expires';
+const EXPIRES_IN = new RegExp(`^${EXPIRES}: (\\d+)`, 'm');
 const NO_STREAM = 10059;
-export const EXPECTED = 'Nats-Expected-Last-Subject-Sequence';
-/** Older ones, when they replicate, accept several puts that expect the same revision (nats-server issues 4320 and 5644). */
-const REPLICATES_SINCE = [2, 11] as const;
+const NO_MESSAGE = 10037;
+/** There is no such message any more. The last one may also mean that the disk failed; the next sweep tries again. */
+const GONE: readonly unknown[] = [NO_MESSAGE, 10043, 10057];
+/** Servers choose no other leader within 4 s after they have heard of the present one. */
+const LED_MS = 3_000;
 
-/** The stream behind a bucket, as every client of NATS names it. */
-export const streamOf = (bucket: string): string => `KV_${bucket}`;
+/** Servers count in whole seconds, and cut off the rest. */
+const ttlOf = (lifetimeMs: number): string => `${Math.max(1, Math.ceil(lifetimeMs / 1_000))}s`;
 
-const wanted = ({ bucket, replicas, storage }: BucketSettings) => ({
-  subjects: [`$KV.${bucket}.>`], retention: RetentionPolicy.Limits, max_msgs_per_subject: 1, max_age: 0, discard: DiscardPolicy.New,
-  storage: storage === 'file' ? StorageType.File : StorageType.Memory,
-  num_replicas: replicas,
-  // Any replica could answer then, with what it had some time ago.
-  allow_direct: false,
-});
+const decoded = (base64 = ''): string => Buffer.from(base64, 'base64').toString();
 
-/**
- * Finds the bucket or makes it, and waits a while for a cluster in which nobody leads it yet. Resolves to whether the server lets
- * each key expire by itself (since 2.11).
- * @throws ClusterError CLUSTER_UNAVAILABLE if there is a bucket that differs from what was asked for, naming each difference, or the
- * server is too old to replicate one, or is one of a cluster and there is to be one replica
- */
-export async function openBucket(link: Link, settings: BucketSettings): Promise<boolean> {
-  const { version = '', cluster } = link.connection.info ?? {};
-  if (settings.replicas > 1) checkVersion(version);
-  else if (cluster !== undefined) throw tooFewReplicas(cluster);
-  const config = await inTime(settings, () => findOrMake(link, settings));
-  check(settings, config);
-  await inTime(settings, () => isLed(link, settings));
-  return 'allow_msg_ttl' in config && config.allow_msg_ttl === true;
-}
+/** A key-value bucket, by the requests that JetStream has for the stream behind it. */
+export class Bucket {
+  /** The server lets each key expire by itself (since 2.11). */
+  expires = false;
+  /** Why it cannot be used since the last reconnection. */
+  #unfit: Error | undefined;
+  #isOpening = false;
+  /** When the last put was sent that was taken. */
+  #takenMs = -Infinity;
+  #confirming: Promise<void> | undefined;
 
-async function inTime<T>({ bucket }: BucketSettings, work: () => Promise<T>): Promise<T> {
-  const endMs = performance.now() + READY_WITHIN_MS;
-  for (;;) {
-    try {
-      return await work();
-    } catch (error) {
-      if (performance.now() > endMs || !isPassing(error)) throw new ClusterError('CLUSTER_UNAVAILABLE', `NATS: the bucket '${bucket}' cannot be used: ${messageOf(error)}`, { cause: error });
-      await sleep(AGAIN_MS, undefined, { ref: false });
+  constructor(private readonly link: Link, private readonly settings: BucketSettings, private readonly maxRecordBytes = 0) {}
+
+  /**
+   * Finds the bucket or makes it. Resolves when puts from here reach its leader, in a new cluster a while after that is elected.
+   * @throws ClusterError CLUSTER_UNAVAILABLE if there is one that differs from what was asked for, or the server cannot keep it
+   */
+  async open(): Promise<void> {
+    const { link: { connection }, settings } = this;
+    if (connection.info !== undefined) checkServer(connection.info, settings, this.maxRecordBytes);
+    const { config } = await this.#ask<Found>('STREAM.INFO').catch((error: unknown) => {
+      if (reasonOf(error) !== NO_STREAM) throw error;
+      return this.#ask<Found>('STREAM.CREATE', toMake(settings));
+    }).catch((error: unknown) => {
+      const isOff = reasonOf(error) === 'nobody' && connection.info?.jetstream !== true;
+      const why = isOff ? `expected a server with JetStream, found ${connection.getServer()} without; add 'jetstream {}' to its configuration`
+        : messageOf(error);
+      throw unavailable(`NATS: the bucket '${settings.bucket}' cannot be used: ${why}`, error);
+    });
+    checkStream(config, settings);
+    this.expires = config.allow_msg_ttl === true;
+    // The leader must refuse it.
+    await this.#publish('probe.probe', Number.MAX_SAFE_INTEGER, { value: '', lifetimeMs: 0 }).catch((error: unknown) => {
+      if (!(error instanceof Doubted)) throw error;
+    });
+  }
+
+  /** A server that keeps its streams in memory comes back without them. If the bucket is found unfit, puts fail until it is mended. */
+  reconnected(): void {
+    this.#unfit = undefined;
+    void this.#openAgain();
+  }
+
+  /** One publish; resolves to undefined if the key's last message is not the expected one. */
+  put(key: string, expected: number, entry: Entry): Promise<Place | undefined> {
+    if (this.#unfit === undefined) return this.#publish(key, expected, entry);
+    void this.#openAgain();
+    return Promise.reject(this.#unfit);
+  }
+
+  /**
+   * As the leader of the stream has it. One that is cut off goes on answering look-ups while another one leads, so with replicas a look-up
+   * counts that is made soon after a put was answered, for which a majority is needed: the read by lease of Raft (Ongaro's thesis, 6.4.1).
+   */
+  async last(key: string): Promise<Last | undefined> {
+    if (!this.#isLed) await this.#confirm();
+    const last = await this.#look(key);
+    return this.#isLed ? last : this.last(key);
+  }
+
+  /**
+   * With its age, where one server leads that says what time it is: others have a clock each. What was before this connection does not
+   * count: while a server is away nobody can beat.
+   */
+  async lastDated(key: string): Promise<Last | undefined> {
+    if (this.settings.replicas > 1) return this.last(key);
+    const [last, { ts }] = await Promise.all([this.last(key), this.#ask<Found>('STREAM.INFO')]);
+    if (last === undefined || ts === undefined) return last;
+    return { ...last, ageMs: Math.max(0, Math.min(Date.parse(ts) - last.putMs, this.link.upMs)) };
+  }
+
+  /** Resolves to false if there is no such message any more: another instance sweeps as well, and was there first. */
+  async delete(sequence: number): Promise<boolean> {
+    return this.#ask('STREAM.MSG.DELETE', { seq: sequence }).then(() => true, (error: unknown) => {
+      if (!GONE.includes(reasonOf(error))) throw error;
+      return false;
+    });
+  }
+
+  /** All keys that begin with `<context>.`, also of entries that are over. */
+  async keys(context: string): Promise<string[]> {
+    const keys: string[] = [];
+    for (;;) {
+      const request = { subjects_filter: this.#subject(`${context}.>`), offset: keys.length };
+      const page = Object.keys((await this.#ask<Found>('STREAM.INFO', request)).state.subjects ?? {});
+      if (page.length === 0) return keys;
+      for (const subject of page) keys.push(subject.slice(this.#subject('').length).replaceAll('/', '.'));
     }
   }
-}
 
-async function findOrMake(link: Link, settings: BucketSettings): Promise<StreamConfig> {
-  const name = streamOf(settings.bucket);
-  // Where a server knows no `allow_msg_ttl` its answer has none.
-  const making = { name, ...wanted(settings), allow_rollup_hdrs: true, allow_msg_ttl: true };
-  const { config } = await link.ask<{ readonly config: StreamConfig }>(`$JS.API.STREAM.INFO.${name}`, '', asking).catch((error: unknown) => {
-    if (reasonOf(error) === 'nobody' && !link.connection.info?.jetstream) throw isOff(link.connection.getServer());
-    if (reasonOf(error) !== NO_STREAM) throw error;
-    return link.ask<{ readonly config: StreamConfig }>(`$JS.API.STREAM.CREATE.${name}`, JSON.stringify(making), asking);
-  });
-  return config;
-}
+  async #openAgain(): Promise<void> {
+    if (this.#isOpening) return;
+    this.#isOpening = true;
+    this.#unfit = await this.open().then(() => undefined, (error: unknown) => (error instanceof Error ? error : new Error(messageOf(error))));
+    this.#isOpening = false;
+  }
 
-/** Puts what the leader must refuse. Its answer shows that puts from here reach it; in a new cluster they do so a while after it is elected. */
-async function isLed(link: Link, { bucket }: BucketSettings): Promise<void> {
-  const head = headers();
-  head.set(EXPECTED, String(Number.MAX_SAFE_INTEGER));
-  await link.ask(`$KV.${bucket}.probe`, '', { ...asking, headers: head }).catch((error: unknown) => { if (typeof reasonOf(error) !== 'number') throw error; });
-}
+  async #publish(key: string, expected: number, { value, lifetimeMs }: Entry): Promise<Place | undefined> {
+    const expiresMs = this.expires ? Infinity : Math.ceil(Date.now() + lifetimeMs);
+    const head = headers();
+    head.set(EXPECTED, String(expected));
+    if (this.expires) head.set('Nats-TTL', ttlOf(lifetimeMs));
+    else head.set(EXPIRES, String(expiresMs));
+    const sentMs = performance.now();
+    try {
+      const { seq: sequence } = await this.link.ask<{ readonly seq: number }>(this.#subject(key), value, { headers: head });
+      this.#taken(sentMs);
+      return { sequence, expiresMs };
+    } catch (error) {
+      if (isConflict(error)) return undefined;
+      const last = error instanceof Doubted ? await this.last(key) : undefined;
+      if (last?.value === value && last.sequence > expected) return last;
+      throw error;
+    }
+  }
 
-const isOff = (server: string) => new Refusal('off', `expected a server with JetStream, found ${server} without; add 'jetstream {}' to its configuration`);
+  async #look(key: string): Promise<Last | undefined> {
+    try {
+      const { message: { data, seq, hdrs, time } } = await this.#ask<Stored>('STREAM.MSG.GET', { last_by_subj: this.#subject(key) });
+      const expiresMs = Number(EXPIRES_IN.exec(decoded(hdrs))?.[1] ?? Infinity);
+      return { value: decoded(data), sequence: seq, expiresMs, putMs: Date.parse(time) };
+    } catch (error) {
+      if (reasonOf(error) === NO_MESSAGE) return undefined;
+      throw error;
+    }
+  }
 
-function checkVersion(found: string): void {
-  const [major = 0, minor = 0] = found.split('.').map(Number);
-  const [sinceMajor, sinceMinor] = REPLICATES_SINCE;
-  if (major > sinceMajor || (major === sinceMajor && minor >= sinceMinor)) return;
-  throw new ClusterError('CLUSTER_UNAVAILABLE', `NATS: with replicas expected servers of ${REPLICATES_SINCE.join('.')} or later, found '${found}': older ones may accept `
-    + 'two changes of the same state. Update them, or use one replica');
-}
+  /** Before this connection stood it may have been to another server. */
+  get #isLed(): boolean { return this.settings.replicas === 1 || performance.now() - this.#takenMs < Math.min(LED_MS, this.link.upMs); }
 
-/** A stream without replicas comes back by itself in an older state, and clients of the other servers are told nothing. */
-const tooFewReplicas = (cluster: string) => new ClusterError('CLUSTER_UNAVAILABLE', `NATS: in a cluster of servers ('${cluster}') expected replicas: 3, or 5, found 1: what `
-  + 'is lost with the one server that keeps the bucket would not be noticed on the others. Give replicas: 3, or connect to a server that is in no cluster');
+  /** Puts what is of no use but that it is taken. */
+  #confirm(): Promise<void> {
+    const sentMs = performance.now();
+    return this.#confirming ??= this.link.ask(this.#subject('probe.led')).then(() => { this.#taken(sentMs); })
+      .finally(() => { this.#confirming = undefined; });
+  }
 
-function check(settings: BucketSettings, found: StreamConfig): void {
-  const fields: Readonly<Record<string, unknown>> = { ...found };
-  const differences = Object.entries(wanted(settings)).map(([name, expected]) => ({ name, expected: JSON.stringify(expected), is: JSON.stringify(fields[name] ?? false) }))
-    .filter(({ expected, is }) => is !== expected).map(({ name, expected, is }) => `${name}: expected ${expected}, found ${is}`);
-  if (differences.length === 0) return;
-  throw new ClusterError('CLUSTER_UNAVAILABLE', `NATS: the bucket '${settings.bucket}' is not as it must be: ${differences.join('; ')}. `
-    + 'Name another bucket, give the options it was made with, or edit its stream');
+  #taken(sentMs: number): void { this.#takenMs = Math.max(this.#takenMs, sentMs); }
+
+  #ask<T>(what: string, request?: object): Promise<T> {
+    return this.link.ask<T>(`$JS.API.${what}.${streamOf(this.settings.bucket)}`, request && JSON.stringify(request));
+  }
+
+  /** The context is one token, the rest another: a key may have dots where a subject must not. */
+  #subject(key: string): string {
+    return `$KV.${this.settings.bucket}.${key.replaceAll('.', '/').replace('/', '.')}`;
+  }
 }

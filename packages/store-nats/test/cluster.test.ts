@@ -7,10 +7,10 @@ import { NatsCluster } from '../../../scripts/services/nats-cluster.js';
 import type { NatsServer } from '../../../scripts/services/nats.js';
 import { until } from '../../../scripts/services/server-process.js';
 import { Unanswered } from '../src/failures.js';
-import { NatsMap } from '../src/nats-map.js';
+import type { NatsMap } from '../src/nats-map.js';
+import { entry, mapAt, nobody } from './set-up.js';
 
 const BUCKETS = 8;
-const LONG_MS = 60_000;
 /** With all that is around it. */
 const ELECTION_MS = 40_000;
 /** Half a second, and as long again and a second more on a busy machine. */
@@ -23,14 +23,11 @@ afterAll(() => cluster.stop());
 const open: NatsMap[] = [];
 afterEach(async () => { await Promise.all(open.splice(0).map((map) => map.stop())); });
 
-const context = { context: 'shop', instanceId: 'one', receive: () => undefined, listening: () => undefined };
-const entry = (value: string) => ({ value, lifetimeMs: LONG_MS });
-
 /** A map of its own, over one or more of the servers. */
 async function started(servers: string | string[], bucket: string): Promise<NatsMap> {
-  const map = new NatsMap({ source: { connect: { servers, ignoreClusterUpdates: true, noRandomize: true } }, bucket, replicas: 3, storage: 'file' });
+  const map = mapAt(servers, { source: { connect: { servers, ignoreClusterUpdates: true, noRandomize: true } }, bucket, replicas: 3 });
   open.push(map);
-  await map.start(context);
+  await map.start(nobody);
   return map;
 }
 
@@ -157,8 +154,8 @@ describe('a look-up through a leader that is cut off', () => {
     const first = firstNode();
     // The application's own connection, which nobody moves.
     const client = await connectTo({ servers: first.url, ignoreClusterUpdates: true });
-    const map = new NatsMap({ source: { client }, bucket: 'old', replicas: 3, storage: 'file' });
-    await map.start(context);
+    const map = mapAt(first.url, { source: { client }, bucket: 'old', replicas: 3 });
+    await map.start(nobody);
     await ledBy(first, 'old');
     const revision = await map.compareAndSet('shop.s.a', undefined, entry('before'));
     cluster.isolate(first);

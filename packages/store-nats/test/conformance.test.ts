@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { testDriver, testStore } from '@cluster/conformance';
 import { NatsCluster } from '../../../scripts/services/nats-cluster.js';
 import { natsReleases, NatsServer } from '../../../scripts/services/nats.js';
-import { NatsMap } from '../src/nats-map.js';
+import { mapAt } from './set-up.js';
 
 const register = join(import.meta.dirname, '../../../scripts/ts-register.mjs');
 const servers = await Promise.all(natsReleases().map((release) => NatsServer.start({ release })));
@@ -12,7 +12,7 @@ for (const [at, server] of servers.entries()) {
   const isBuilt = natsReleases()[at] === 'built';
   describe(isBuilt ? 'over a NATS that lets keys expire' : 'over the NATS that is installed', () => {
     testDriver({ describe, it }, {
-      open: () => new NatsMap({ source: { connect: { servers: server.url } }, bucket: 'cluster', replicas: 1, storage: 'file' }),
+      open: () => mapAt(server.url),
       // The server takes no time of less than a second.
       lateMs: isBuilt ? 1_500 : 300, maxValueBytes: 1_000_000,
     });
@@ -24,7 +24,7 @@ const cluster = natsReleases().includes('built') ? await NatsCluster.start() : u
 if (cluster !== undefined) {
   describe('over three NATS servers', () => {
     testDriver({ describe, it }, {
-      open: () => new NatsMap({ source: { connect: { servers: [...cluster.urls] } }, bucket: 'cluster', replicas: 3, storage: 'file' }),
+      open: () => mapAt([...cluster.urls], { replicas: 3 }),
       lateMs: 1_500, maxValueBytes: 1_000_000,
     });
   });

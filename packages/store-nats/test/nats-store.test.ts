@@ -1,8 +1,8 @@
 import 'reflect-metadata';
 import { Socket } from 'node:net';
-import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { Container } from 'inversify';
-import { connect, type NatsConnection } from 'nats';
+import { connect } from 'nats';
 import { ClusterStore, DistributedManager, Manager, type Session } from '@cluster/core';
 import { managerModule } from '@cluster/core/inversify';
 import { NatsServer } from '../../../scripts/services/nats.js';
@@ -10,26 +10,13 @@ import { until } from '../../../scripts/services/server-process.js';
 import { messageOf } from '../src/failures.js';
 import { NatsStore, type NatsStoreOptions } from '../src/index.js';
 import { natsStoreModule } from '../src/inversify.js';
-import { NatsMap } from '../src/nats-map.js';
+import { entry, mapAt, nobody, OneServer } from './set-up.js';
 
-let server: NatsServer;
-let client: NatsConnection;
-beforeAll(async () => {
-  server = await NatsServer.start();
-  client = await connect({ servers: server.url });
-});
-afterAll(async () => {
-  await client.close();
-  await server.stop();
-});
+const place = new OneServer();
 
 /** What a caller without types could pass. */
 const made = (options: object): NatsStore => new NatsStore(options as NatsStoreOptions);
-const here = () => ({ connect: { servers: server.url } });
-const mapIn = (bucket: string, at: NatsServer = server) =>
-  new NatsMap({ source: { connect: { servers: at.url } }, bucket, replicas: 1, storage: 'file' });
-const nobody = { context: 'shop', instanceId: 'one', receive: () => undefined, listening: () => undefined };
-const LONG_MS = 60_000;
+const here = () => ({ connect: { servers: place.server.url } });
 
 describe('the options', () => {
   it('are refused all at once, each with what was expected and found', () => {
@@ -52,19 +39,19 @@ describe('the options', () => {
 
   it('are either a client or how to connect', () => {
     expect(() => made({})).toThrow('NatsStore: expected either client or connect, found neither');
-    expect(() => made({ client, ...here() })).toThrow('NatsStore: expected either client or connect, found both');
+    expect(() => made({ client: place.client, ...here() })).toThrow('NatsStore: expected either client or connect, found both');
   });
 });
 
 describe('a client', () => {
   it('is used, and not closed', async () => {
-    const manager = new DistributedManager(new NatsStore({ client }), { context: 'lent' });
+    const manager = new DistributedManager(new NatsStore({ client: place.client }), { context: 'lent' });
     const session = manager.createSession();
     session.set('user', 'Anna');
     await manager.sendSession(session);
     await manager.stop();
-    expect(client.isClosed()).toBe(false);
-    const later = new DistributedManager(new NatsStore({ client }), { context: 'lent' });
+    expect(place.client.isClosed()).toBe(false);
+    const later = new DistributedManager(new NatsStore({ client: place.client }), { context: 'lent' });
     expect((await later.findSession(session.id, { access: 'snapshot' }))?.get('user')).toBe('Anna');
     await later.stop();
   });
@@ -92,12 +79,12 @@ describe('what is never answered', () => {
     const lent = await connect({ servers: own.url });
     jest.useFakeTimers({ doNotFake: ['setImmediate', 'setTimeout', 'nextTick', 'queueMicrotask', 'performance', 'Date', 'hrtime', 'clearTimeout', 'clearImmediate'] });
     try {
-      const map = new NatsMap({ source: { client: lent }, bucket: 'cluster', replicas: 1, storage: 'file' });
+      const map = mapAt(own.url, { source: { client: lent } });
       await map.start(nobody);
       await own.freeze();
       const asked = map.get('shop.s.a').catch(messageOf);
       jest.advanceTimersByTime(15_500);
-      expect(await asked).toBe('NATS: no answer came');
+      expect(await asked).toBe('NATS: no answer came: nobody leads the stream, or JetStream is off');
       await own.thaw();
       await map.stop();
     } finally {
@@ -110,9 +97,9 @@ describe('what is never answered', () => {
 describe('a client that is left', () => {
   it('keeps nothing that watches it', async () => {
     // What the client keeps inside and does not declare.
-    const watching = () => (Reflect.get(client, 'listeners') as unknown[]).length;
+    const watching = () => (Reflect.get(place.client, 'listeners') as unknown[]).length;
     const before = watching();
-    const map = new NatsMap({ source: { client }, bucket: 'left', replicas: 1, storage: 'file' });
+    const map = mapAt(place.server.url, { source: { client: place.client }, bucket: 'left' });
     await map.start(nobody);
     await map.stop();
     await new Promise(setImmediate);
@@ -122,10 +109,10 @@ describe('a client that is left', () => {
 
 describe('what is asked', () => {
   it('in one turn of the event loop leaves in one write', async () => {
-    const map = mapIn('gathered');
+    const map = place.mapIn('gathered');
     await map.start(nobody);
     const written = jest.spyOn(Socket.prototype, 'write');
-    const revisions = await Promise.all(Array.from({ length: 9 }, (_, index) => map.compareAndSet(`shop.s.${index}`, undefined, { value: 'x', lifetimeMs: LONG_MS })));
+    const revisions = await Promise.all(Array.from({ length: 9 }, (_, index) => map.compareAndSet(`shop.s.${index}`, undefined, entry('x'))));
     const sent = written.mock.calls.filter(([content]) => Buffer.from(content).includes('HPUB')).length;
     written.mockRestore();
     expect({ sent, stored: new Set(revisions).size }).toEqual({ sent: 1, stored: 9 });
@@ -133,16 +120,16 @@ describe('what is asked', () => {
   });
 
   it('is answered under the inbox prefix of the connection', async () => {
-    const own = await connect({ servers: server.url, inboxPrefix: '_own' });
+    const own = await connect({ servers: place.server.url, inboxPrefix: '_own' });
     const answers: string[] = [];
-    client.subscribe('_own.>', { callback: (_, { subject }) => { answers.push(subject); } });
-    await client.flush();
-    const map = new NatsMap({ source: { client: own }, bucket: 'gathered', replicas: 1, storage: 'file' });
+    place.client.subscribe('_own.>', { callback: (_, { subject }) => { answers.push(subject); } });
+    await place.client.flush();
+    const map = mapAt(place.server.url, { source: { client: own }, bucket: 'gathered' });
     await map.start(nobody);
-    await client.flush();
+    await place.client.flush();
     const before = answers.length;
     expect(await map.get('shop.s.none')).toBeUndefined();
-    await client.flush();
+    await place.client.flush();
     expect(answers.length).toBe(before + 1);
     await map.stop();
     await own.close();
@@ -175,15 +162,15 @@ describe('a server that is not there', () => {
 
   it('fails a call at once when it goes, and is used again when it is back', async () => {
     const own = await NatsServer.start();
-    const map = mapIn('cluster', own);
+    const map = mapAt(own.url);
     await map.start(nobody);
-    const revision = await map.compareAndSet('shop.s.a', undefined, { value: 'kept', lifetimeMs: LONG_MS });
+    const revision = await map.compareAndSet('shop.s.a', undefined, entry('kept'));
     const generation = map.generation();
     await own.freeze();
     const unanswered = map.get('shop.s.a').catch(String);
     await own.kill();
     expect(await unanswered).toContain('NATS: the connection was lost before an answer came');
-    await expect(map.compareAndSet('shop.s.a', revision, { value: 'never', lifetimeMs: LONG_MS })).rejects.toMatchObject({ code: 'CLUSTER_UNAVAILABLE' });
+    await expect(map.compareAndSet('shop.s.a', revision, entry('never'))).rejects.toMatchObject({ code: 'CLUSTER_UNAVAILABLE' });
     await own.restart();
     let found;
     for (let tried = 0; found === undefined && tried < 500; tried++) {
@@ -199,7 +186,7 @@ describe('a server that is not there', () => {
   it('says in each failure why it does not let the store in', async () => {
     const users = (pass: string) => `authorization { users: [{ user: all, password: all }, { user: shop, password: ${pass} }] }\nno_auth_user: all`;
     await using own = await NatsServer.start({ lines: users('old') });
-    const map = new NatsMap({ source: { connect: { servers: own.url, user: 'shop', pass: 'old' } }, bucket: 'cluster', replicas: 1, storage: 'file' });
+    const map = mapAt(own.url, { source: { connect: { servers: own.url, user: 'shop', pass: 'old' } } });
     await map.start(nobody);
     await own.configure(users('new'));
     await own.restart();
@@ -222,9 +209,9 @@ describe('round trips, by the count of the server', () => {
   };
   /** How many messages are sent to NATS meanwhile. */
   const during = async (work: () => Promise<unknown>): Promise<number> => {
-    const before = await server.received();
+    const before = await place.server.received();
     await work();
-    return await server.received() - before;
+    return await place.server.received() - before;
   };
   const withSession = async (manager: DistributedManager): Promise<string> => {
     const session = manager.createSession();

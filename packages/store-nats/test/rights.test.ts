@@ -1,10 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
 import { NatsServer, type NatsRelease } from '../../../scripts/services/nats.js';
-import { NatsMap } from '../src/nats-map.js';
-
-const nobody = { context: 'shop', instanceId: 'one', receive: () => undefined, listening: () => undefined };
-const LONG_MS = 60_000;
+import { entry, mapAt, nobody } from './set-up.js';
 
 describe('the rights of a user', () => {
   const page = readFileSync(new URL('../../../docs/stores/nats.md', import.meta.url), 'utf8');
@@ -15,7 +12,7 @@ describe('the rights of a user', () => {
     const of = (kind: string) => JSON.stringify(given.filter((right) => right.kind === kind).map(({ subject }) => subject));
     const own = await NatsServer.start({ ...release && { release }, lines: `authorization { users: [{ user: all, password: all }, { user: shop, password: shop,
       permissions: { publish: ${of('publish')}, subscribe: ${of('subscribe')} } }] }\nno_auth_user: all` });
-    const map = new NatsMap({ source: { connect: { servers: own.url, user: 'shop', pass: 'shop' } }, bucket: 'cluster', replicas: 1, storage: 'file' });
+    const map = mapAt(own.url, { source: { connect: { servers: own.url, user: 'shop', pass: 'shop' } } });
     return { map, own, start: map.start(nobody) };
   };
 
@@ -23,7 +20,7 @@ describe('the rights of a user', () => {
     const { map, own, start } = await started(rights);
     await start;
     expect(rights.length).toBeGreaterThan(7);
-    expect(await map.compareAndSet('shop.s.a', undefined, { value: 'x', lifetimeMs: LONG_MS })).toBeDefined();
+    expect(await map.compareAndSet('shop.s.a', undefined, entry('x'))).toBeDefined();
     const keys: string[] = [];
     for await (const key of map.keys()) keys.push(key);
     expect(keys).toEqual(['shop.s.a']);
