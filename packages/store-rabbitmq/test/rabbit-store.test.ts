@@ -135,6 +135,17 @@ describe('a broker without memory', () => {
 });
 
 describe('a connection', () => {
+  it('is tried again while it is opened, unless what it is for is refused', async () => {
+    let lives = 0;
+    const link = new Link({ urls: [server.url], socket: {} }, async () => {
+      lives += 1;
+      if (lives < 3) throw new Error('others are making the stream');
+    });
+    await link.open();
+    await link.close();
+    expect(lives).toBe(3);
+  });
+
   it('is closed over a broker that stands still', async () => {
     const log = logOf('still');
     await log.start(nobody);
