@@ -16,10 +16,8 @@ export interface Life {
 
 /** Several that start at once get into each other's way while they make the stream. */
 const START_MS = 5_000;
-/** Before another connection is tried; the double each time while none lasts. */
-const AGAIN_MS = 100;
-const MOST_AGAIN_MS = 2_000;
-const LASTING_MS = 10_000;
+/** Before another connection is tried, also when the last one did not last. */
+const AGAIN_MS = 250;
 const CLOSE_MS = 500;
 const CONNECT_MS = 1_000;
 const PREPARE_MS = 5_000;
@@ -27,14 +25,6 @@ const PREPARE_MS = 5_000;
 const HEARTBEAT_S = 2;
 
 const blocked = (reason: string) => unavailable(`it takes nothing at the moment: ${reason}`);
-
-/** A network that loses everything says nothing. */
-function inTime<T>(work: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => { reject(new Error(`it did not answer within ${PREPARE_MS} ms`)); }, PREPARE_MS);
-    work.then(resolve, reject).finally(() => { clearTimeout(timer); });
-  });
-}
 
 /** A broker that stands still closes nothing: then the socket is cut. */
 async function closeInTime(connection: ChannelModel): Promise<void> {
@@ -55,7 +45,6 @@ export class Link {
   #blocked: string | undefined;
   #isClosed = false;
   #next = 0;
-  #pauseMs = AGAIN_MS / 2;
 
   /** @param prepare is done in each life before it is used; if it fails another one is tried */
   constructor(private readonly options: LinkOptions, private readonly prepare: (life: Life) => Promise<void>) {}
@@ -109,7 +98,6 @@ export class Link {
   }
 
   async #live(host: string, connection: ChannelModel): Promise<void> {
-    const sinceMs = performance.now();
     const ending = new AbortController();
     let end: Life['end'] = () => undefined;
     const over = new Promise<never>((_, reject) => {
@@ -129,15 +117,19 @@ export class Link {
       else this.#blocked = reason;
     });
     connection.on('unblocked', () => { this.#blocked = undefined; });
+    // A network that loses everything says nothing.
+    const timer = setTimeout(() => { end(new Error(`it did not answer within ${PREPARE_MS} ms`)); }, PREPARE_MS);
     try {
-      const life = await Promise.race([inTime(this.#prepared(connection, end)), over]);
+      const life = await Promise.race([this.#prepared(connection, end), over]);
       if (ending.signal.aborted || this.#isClosed) throw unavailable('closed');
       this.life = life;
     } catch (error) {
       end(error);
       throw error;
+    } finally {
+      clearTimeout(timer);
     }
-    over.catch(() => this.#again(performance.now() - sinceMs));
+    over.catch(() => this.#again());
   }
 
   async #prepared(connection: ChannelModel, end: Life['end']): Promise<Life> {
@@ -151,9 +143,8 @@ export class Link {
     return life;
   }
 
-  async #again(lastedMs: number): Promise<void> {
-    this.#pauseMs = lastedMs >= LASTING_MS ? AGAIN_MS : Math.min(2 * this.#pauseMs, MOST_AGAIN_MS);
-    do await sleep(this.#pauseMs, undefined, { ref: false });
+  async #again(): Promise<void> {
+    do await sleep(AGAIN_MS, undefined, { ref: false });
     // If the new one is over by now, another loop goes on.
     while (!this.#isClosed && !await this.#begin());
   }

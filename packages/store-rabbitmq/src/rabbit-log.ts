@@ -2,7 +2,6 @@ import { ClusterError } from '@cluster/core';
 import type { DriverContext, LogRecord, SessionLog } from '@cluster/core/driver';
 import { Follower, newestBeginning } from './follower.js';
 import { Link, type LinkOptions, type Life } from './link.js';
-import { unavailable } from './rabbit-error.js';
 import { LogTime, writeRecord, type RabbitRecord } from './record.js';
 
 export interface RabbitLogOptions extends LinkOptions { readonly stream: string; readonly replicas: number; readonly maxBytes: number }
@@ -94,7 +93,7 @@ export class RabbitLog implements SessionLog {
     };
   }
 
-  async forget(_partition: number, before: number): Promise<void> { this.#beginning = before; }
+  async forget(_partition: number, before: number): Promise<void> { this.#beginning = Math.max(this.#beginning ?? 0, before); }
 
   generation(): string { return String(this.#generation); }
 
@@ -107,10 +106,7 @@ export class RabbitLog implements SessionLog {
   #written(key: string, value: string | undefined): Buffer { return writeRecord(this.#time.nowMs, this.#beginning ?? 0, key, value); }
 
   /** Makes it unless it is there. */
-  async #openStream({ connection, publisher }: Life, stream: string): Promise<void> {
-    const { connection: { serverProperties: { version } } } = connection;
-    const [major = 0, minor = 0] = version.split('.').map(Number);
-    if (major < 3 || (major === 3 && minor < 9)) throw unavailable(`expected version 3.9 or later, which has streams, found ${version}`);
+  async #openStream({ publisher }: Life, stream: string): Promise<void> {
     // One segment more: the oldest goes as a whole.
     const bytes = Math.ceil(ON_DISK * this.retainedBytes * (SEGMENTS + 1) / SEGMENTS);
     await publisher.assertQueue(stream, { durable: true, arguments: {
