@@ -197,6 +197,23 @@ describe('a log that loses its oldest part', () => {
 });
 
 describe('a snapshot', () => {
+  it('does not begin where a snapshot of another generation did', async () => {
+    const log = losing();
+    const { table } = await opened(log, 'a');
+    log.acknowledges = false;
+    await filled(log, table);
+    while (!kindsOf(log).includes('end')) {
+      for (const acknowledge of log.unacknowledged.splice(0)) acknowledge();
+      await settled(log);
+    }
+    log.generation = 'second';
+    log.records = [];
+    log.put('somebody.else', '');
+    for (const acknowledge of log.unacknowledged.splice(0)) acknowledge();
+    await settled(log);
+    expect(log.forgotten).toBe(0);
+  });
+
   it('brings whoever begins anywhere to the state of who has read all, while others go on', async () => {
     let found = 0;
     for (let seed = 1; seed <= 15; seed += 1) {

@@ -130,7 +130,8 @@ export class LogSnapshots {
     };
     await Promise.all(Array.from({ length: AT_ONCE }, worker));
     await this.#append(id, () => this.#nextKey('end'), { kind: 'end', id, count: state.length });
-    await this.log.forget?.(this.partition, after);
+    // It may have been left meanwhile, for another generation.
+    if (this.#own?.id === id) await this.log.forget?.(this.partition, after);
   }
 
   /** Again under another key, if it may not have got there: the second one changes nothing. */
