@@ -27,6 +27,7 @@ const NO_STREAM = 10059;
 const NO_MESSAGE = 10037;
 /** There is no such message any more. The last one may also mean that the disk failed; the next sweep tries again. */
 const GONE: readonly unknown[] = [NO_MESSAGE, 10043, 10057];
+const TAKEN_WITHIN_MS = 1_000;
 /** Servers choose no other leader within 4 s after they have heard of the present one. */
 const LED_MS = 3_000;
 
@@ -66,10 +67,11 @@ export class Bucket {
     });
     checkStream(config, settings);
     this.expires = config.allow_msg_ttl === true;
-    // The leader must refuse it.
-    await this.#publish('probe.probe', Number.MAX_SAFE_INTEGER, { value: '', lifetimeMs: 0 }).catch((error: unknown) => {
-      if (!(error instanceof Doubted)) throw error;
-    });
+    // A former leader that is cut off says at once what it had, and takes nothing.
+    const leaving = setInterval(() => { this.link.leave(); }, TAKEN_WITHIN_MS).unref();
+    // Where one server leads by itself it must refuse this, and nothing is changed.
+    const probed = settings.replicas > 1 ? this.#confirm() : this.#publish('probe.probe', Number.MAX_SAFE_INTEGER, { value: '', lifetimeMs: 0 });
+    await probed.finally(() => { clearInterval(leaving); });
   }
 
   /** A server that keeps its streams in memory comes back without them. If the bucket is found unfit, puts fail until it is mended. */

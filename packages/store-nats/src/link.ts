@@ -104,6 +104,13 @@ export class Link {
     if (this.#denied !== undefined) throw this.#denied;
   }
 
+  /** Goes to another server, if there are others; the application's own connection stays where it is. */
+  leave(): void {
+    if (!this.isOwn || !this.hasOthers) return;
+    this.#left = this.connection.getServer();
+    void this.connection.reconnect();
+  }
+
   async close(): Promise<void> {
     clearInterval(this.#rounds);
     this.#status.stop();
@@ -154,9 +161,7 @@ export class Link {
 
   #nextRound(): void {
     const oldest = this.#requests.nextRound();
-    if (!this.isOwn || oldest === 0 || oldest % LEAVE_ROUNDS > 0) return;
-    this.#left = this.connection.getServer();
-    void this.connection.reconnect();
+    if (oldest > 0 && oldest % LEAVE_ROUNDS === 0) this.leave();
   }
 
   /** The client leaves the socket of an attempt to connect open when that times out, and it would keep the process alive. */
