@@ -20,8 +20,8 @@ class ScriptedChannel extends EventEmitter {
   }
   async close(): Promise<void> { this.isClosed = true; }
 
-  ack({ properties }: ConsumeMessage): void {
-    this.acknowledged.push(Number(properties.headers?.['x-stream-offset']));
+  ack({ properties }: ConsumeMessage, allUpTo: boolean): void {
+    if (allUpTo) this.acknowledged.push(Number(properties.headers?.['x-stream-offset']));
   }
 
   hand(position: number | null, content = writeRecord(1_000 + Number(position), 0, `shop.s.1#${position}`, 'x')): void {
@@ -55,13 +55,23 @@ const positions = (records: readonly LogRecord[]) => records.map(({ position }) 
 afterEach(() => { jest.useRealTimers(); });
 
 describe('who reads a stream', () => {
-  it('passes over what is no record, and acknowledges it', async () => {
+  it('passes over what is no record', async () => {
     const { heard, channel } = await reading();
     channel.hand(0);
     channel.hand(1, Buffer.from('hello'));
     channel.hand(2);
     expect(heard.records.map(({ timeMs }) => timeMs)).toEqual([1_000, 1_002]);
-    expect(channel.acknowledged).toEqual([0, 1, 2]);
+  });
+
+  it('acknowledges many at once, and none much later than the next one comes', async () => {
+    jest.useFakeTimers();
+    const { channel } = await reading();
+    for (let position = 0; position < 250; position += 1) channel.hand(position);
+    expect(channel.acknowledged).toEqual([99, 199]);
+    jest.advanceTimersByTime(2_000);
+    channel.hand(250);
+    channel.hand(251);
+    expect(channel.acknowledged).toEqual([99, 199, 250]);
   });
 
   it('begins anew where records were lost before it that it had not read, and not where a segment ends', async () => {
