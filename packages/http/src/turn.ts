@@ -274,6 +274,8 @@ export class Turn implements Commit, Actions {
         const locked = this.#released ? await this.#foundAgain(old.id) : old;
         dropOthers(this.#take(await this.#orGiveUp(locked, manager.changeSessionId(locked))), keep);
       } else {
+        // A login once more: the reply that told of the first one may have been lost.
+        if (this.#detached === 'MOVED') this.#detached = undefined;
         carryOver(old, this.#take(manager.createSession({ label: labelOf(this.req), reentrant: this.site.reentrant })), keep);
         manager.releaseSession(old).catch(ignored);
       }

@@ -51,7 +51,7 @@ export const warnings = {
   },
   MOVED: {
     meaning: 'a request changed a session whose id had been changed meanwhile (a login in another tab, most likely); the change was dropped.',
-    remedy: 'After a login in another tab there is nothing to do: the next request of the first tab has the new session.',
+    remedy: 'After a login in another tab there is nothing to do: the next request of the first tab has the new session, and a login there starts one of its own.',
   },
   NOT_LOOKED_UP: {
     meaning: 'an OPTIONS request changed its session; it has none, and the change was dropped.',

@@ -202,7 +202,11 @@ describe.each(expresses)('%s', (_name, framework) => {
     await visitor.post(`${url}/add`);
     const replies = await Promise.all([visitor.post(`${url}/login`), visitor.post(`${url}/login`)]);
     expect(replies.map(({ status }) => status)).toEqual([302, 302]);
-    expect(replies.filter(({ headers }) => headers['set-cookie'] !== undefined)).toHaveLength(1);
+    // Browsers drop the first reply at the second click, so that each one has to do.
+    for (const { headers } of replies) {
+      const cookie = headers['set-cookie']?.[0]?.split(';')[0] ?? 'none';
+      expect((await ask(`${url}/me`, { headers: { cookie } })).body).toBe('"ada"');
+    }
     expect((await visitor.get(`${url}/me`)).body).toBe('"ada"');
   });
 

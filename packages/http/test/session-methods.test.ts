@@ -343,7 +343,6 @@ describe('a session without a record behind it', () => {
         await req.session.save();
         await req.session.reload();
         await req.session.touch();
-        await req.session.regenerate();
         req.session.user = 'eve';
         await req.session.release();
       },
@@ -357,5 +356,30 @@ describe('a session without a record behind it', () => {
       expect(reply.headers).not.toHaveProperty('set-cookie');
     });
     expect(warnings).toEqual(['CLUSTER_HTTP_MOVED']);
+  });
+
+  it('is begun anew by a second login under the id that the first one ended, whose reply may have been lost', async () => {
+    const { url, post, id } = await site({
+      put,
+      login: async (req) => {
+        await req.session.regenerate({ keep: ['cart'] });
+        req.session.user = 'ada';
+        await req.session.save();
+      },
+      logout: (req) => req.session.regenerate(), // as passport does
+      read: ({ session }) => ({ user: session.user, cart: session.cart }),
+    });
+    await post('put');
+    const headers = { cookie: `sid=${id()}` };
+    await post('login');
+    const first = id();
+    const again = await ask(`${url}/login`, { method: 'POST', headers });
+    const second = /^sid=([\w-]+)/.exec(again.headers['set-cookie']?.[0] ?? '')?.[1];
+    expect(second).toMatch(/^[\w-]{32}$/);
+    expect(second).not.toBe(first);
+    // What the old id led to does not come along: whoever planted that id would have it.
+    expect(JSON.parse((await ask(`${url}/read`, { headers: { cookie: `sid=${second}` } })).body)).toEqual({ user: 'ada' });
+    expect(JSON.parse((await ask(`${url}/read`, { headers: { cookie: `sid=${first}` } })).body)).toEqual({ user: 'ada', cart: ['book'] });
+    expect((await ask(`${url}/logout`, { method: 'POST', headers })).headers).not.toHaveProperty('set-cookie');
   });
 });

@@ -28,8 +28,8 @@ describe('a session that is gone', () => {
     const old = { cookie: `sid=${visitor.cookies.get('sid') ?? ''}` };
     await visitor.post(`${url}/login`);
     const warnings = await warningsOf(async () => {
-      for (const path of ['/', '/', '/login']) {
-        const reply = await ask(url + path, { method: 'POST', headers: old });
+      for (let time = 0; time < 2; time += 1) {
+        const reply = await ask(url, { method: 'POST', headers: old });
         expect(reply.status).toBe(303);
         expect(reply.headers).not.toHaveProperty('set-cookie');
       }
