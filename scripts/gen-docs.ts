@@ -51,7 +51,8 @@ async function optionsPage(): Promise<string> {
       sections.push(`## ${title}\n\nOf \`@cluster/${packageName}\`.\n\n${table(['option', 'default', 'meaning', 'accepted'], rows)}\n`);
     }
   }
-  return `# Options\n\n${made}\nA bad option is refused with \`CLUSTER_BAD_OPTION\`; the message names every bad one at once.\n\n${sections.join('\n')}`;
+  const head = 'A bad option is refused with `CLUSTER_BAD_OPTION`; the message names every bad one at once. Beside `store`, `session()` takes ManagerOptions too.';
+  return `# Options\n\n${made}\n${head}\n\n${sections.join('\n')}`;
 }
 
 async function errorsPage(): Promise<string> {
