@@ -149,9 +149,7 @@ export class Turn implements Commit, Actions {
   }
 
   /** A change that came too late has thrown; maybe nobody saw it. */
-  late(): void {
-    if (this.#flushed && this.res !== undefined) warn('LATE_CHANGE');
-  }
+  late(): void { if (this.#flushed && this.res !== undefined) warn('LATE_CHANGE'); }
 
   begin(): Promise<void> | undefined {
     this.#flushed = true;
