@@ -54,7 +54,8 @@ export class Link {
    * @param changed called with false when the connection breaks; with true when it stands again, perhaps to another server
    */
   private constructor(
-    readonly connection: NatsConnection, private readonly isOwn: boolean, private readonly hasOthers: boolean, private readonly changed: (up: boolean) => void,
+    readonly connection: NatsConnection, private readonly isOwn: boolean,
+    private readonly hasOthers: boolean, private readonly changed: (up: boolean) => void,
   ) {
     this.#isLost = connection.isClosed();
     const inbox = `${createInbox((connection as unknown as Inside).options?.inboxPrefix)}.`;
