@@ -122,6 +122,8 @@ export class RabbitServer extends ServerProcess {
       RABBITMQ_NODENAME: this.name, RABBITMQ_DIST_PORT: String(this.peerPort), RABBITMQ_MNESIA_BASE: join(folder, 'data'), RABBITMQ_LOG_BASE: folder, RABBITMQ_LOGS: '-',
       RABBITMQ_ENABLED_PLUGINS_FILE: join(folder, 'plugins'), RABBITMQ_CONFIG_FILE: join(folder, 'rabbitmq'), RABBITMQ_CONF_ENV_FILE: '/dev/null',
       RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: `+S 2:2 +sbwt none -kernel inet_dist_use_interface ${LOOPBACK}`,
+      // The mapper runs as long as they do. One that a node or a command started would stay behind.
+      ERL_FLAGS: '-start_epmd false',
       // The script then becomes the server instead of waiting for it.
       RUNNING_UNDER_SYSTEMD: '1',
     };
