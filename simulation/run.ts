@@ -1,4 +1,4 @@
-// npm run simulate -- [--seeds N] [--from SEED] [--requests N] [--workers N] [--mutations]; --seed SEED [--history FILE] replays one with its trace.
+// npm run simulate: runs the simulation's seeds, or one with its trace.
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
@@ -11,11 +11,23 @@ import { simulate } from './simulate.js';
 import { describeTally, Tally, type Summary } from './tally.js';
 
 const SHOWN = 20;
-const { values } = parseArgs({ options: {
-  seeds: { type: 'string', default: '200' }, from: { type: 'string', default: '1' }, requests: { type: 'string', default: '500' },
-  workers: { type: 'string', default: String(availableParallelism()) }, seed: { type: 'string' },
-  mutations: { type: 'boolean', default: false }, mutation: { type: 'string' }, history: { type: 'string' }, part: { type: 'string' },
-} });
+const USAGE = `npm run simulate -- [--seeds N] [--from SEED] [--requests N] [--workers N]   runs N seeds
+npm run simulate -- --seed SEED [--history FILE]                             replays one with its trace
+npm run simulate -- --mutations                                              looks for each mutation`;
+
+function given() {
+  try {
+    return parseArgs({ options: {
+      seeds: { type: 'string', default: '200' }, from: { type: 'string', default: '1' }, requests: { type: 'string', default: '500' },
+      workers: { type: 'string', default: String(availableParallelism()) }, seed: { type: 'string' },
+      mutations: { type: 'boolean', default: false }, mutation: { type: 'string' }, history: { type: 'string' }, part: { type: 'string' },
+    } }).values;
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : String(error)}\n${USAGE}`);
+    process.exit(1);
+  }
+}
+const values = given();
 const requests = Number(values.requests);
 const from = Number(values.from);
 const seeds = Number(values.seeds);
