@@ -1,4 +1,4 @@
-import { hasMethods, name, type OptionSpec, type OptionSpecs } from '@cluster/core/driver';
+import { hasMethods, name, shown, type OptionSpec, type OptionSpecs } from '@cluster/core/driver';
 
 // Types of nats do not stand here: an application that checks its libraries with exactOptionalPropertyTypes cannot compile them.
 
@@ -30,9 +30,22 @@ const OTHERS = ['name', 'user', 'pass', 'token', 'authenticator', 'tls', 'inboxP
 /** A server as a URL, also where it is given without a scheme. */
 const urlOf = (server: string): string => (server.includes('://') ? server : `nats://${server}`);
 
-/** Also percent-encoded as it must be. */
-const isServers = (value: unknown): boolean => (Array.isArray(value) ? value.length > 0 && value.every((each) => isServers(each) && !Array.isArray(each))
-  : typeof value === 'string' && URL.canParse(urlOf(value)) && !/%(?![\da-f]{2})/i.test(value));
+/** Also percent-encoded as it must be. Not `tls://`: what nats takes from a URL is its host, so it would go without TLS. */
+const isServer = (value: unknown): value is string => typeof value === 'string' && URL.canParse(urlOf(value))
+  && /^nats:\/\/./.test(urlOf(value)) && !/%(?![\da-f]{2})/i.test(value);
+
+/** The first entry that is not as expected; of a server nothing that stands before the `@`. Undefined: nothing. */
+function wrongIn(connect: unknown): string | undefined {
+  if (typeof connect !== 'object' || connect === null) return `a ${typeof connect}`;
+  const unknown = Object.keys(connect).find((key) => key !== 'servers' && !OTHERS.includes(key));
+  if (unknown !== undefined) return `an unknown '${unknown}'`;
+  if (!('servers' in connect)) return 'no servers';
+  const servers: readonly unknown[] = Array.isArray(connect.servers) ? connect.servers : [connect.servers];
+  if (servers.length === 0) return 'an empty list of servers';
+  if (servers.includes(undefined)) return 'no servers';
+  const wrong = servers.find((server) => !isServer(server));
+  return wrong === undefined ? undefined : `the server ${shown(typeof wrong === 'string' ? wrong.replace(/^.*@/s, '***@') : wrong)}`;
+}
 
 /** The options of a NATS store. */
 export const natsStoreOptions = {
@@ -42,8 +55,8 @@ export const natsStoreOptions = {
     meaning: "A connection of the application's own; it is used, and never closed. Either this or `connect`.",
   } satisfies OptionSpec<NatsClient | undefined> as OptionSpec<NatsClient | undefined>,
   connect: {
-    default: undefined, secret: true, expected: `the options of nats' connect: servers ('nats://a:4222' or a list of such), and of the others ${OTHERS.join(', ')}`,
-    accepts: (value) => typeof value === 'object' && value !== null && 'servers' in value && isServers(value.servers) && Object.keys(value).every((key) => key === 'servers' || OTHERS.includes(key)),
+    default: undefined, expected: `the options of nats' connect: servers ('nats://a:4222' or a list of such), and of the others ${OTHERS.join(', ')}`,
+    accepts: (value) => wrongIn(value) === undefined, shown: (value) => wrongIn(value) ?? '',
     meaning: "What nats' `connect` is given: `{ servers: ['nats://a:4222', 'nats://b:4222'], user, pass, tls }`. Either this or `client`.",
   } satisfies OptionSpec<NatsConnect | undefined> as OptionSpec<NatsConnect | undefined>,
   bucket: {

@@ -34,8 +34,14 @@ describe('the options', () => {
       }));
   });
 
-  it.each([{}, { server: 'nats://a' }, { servers: [] }, { servers: [[]] }, { servers: 'nats://a b' }, { servers: 'nats://user:50%@a' }, { servers: 'a', reconnect: false }])(
-    'do not connect by %j', (connect) => { expect(() => made({ connect })).toThrow(/^NatsStore: connect: expected the options of nats' connect: servers .* found an object$/); });
+  it.each<[object, string]>([
+    [{}, 'no servers'], [{ server: 'nats://a' }, "an unknown 'server'"], [{ servers: 'a', maxReconnectAttempts: 3 }, "an unknown 'maxReconnectAttempts'"],
+    [{ servers: [] }, 'an empty list of servers'], [{ servers: undefined }, 'no servers'], [{ servers: ['a', []] }, 'the server an array of 0'],
+    [{ servers: '' }, "the server ''"], [{ servers: 'nats://a b' }, "the server 'nats://a b'"], [{ servers: 'redis://a:1' }, "the server 'redis://a:1'"],
+    [{ servers: ['nats://a', 'tls://b'] }, "the server 'tls://b'"], [{ servers: 'nats://user:50%@a' }, "the server '***@a'"],
+  ])('do not connect by %j, of which they name what is wrong', (connect, found) => {
+    expect(() => made({ connect })).toThrow(new RegExp(`^NatsStore: connect: expected the options of nats' connect: servers .* found ${found.replace(/[*]/g, '\\$&')}$`));
+  });
 
   it('are either a client or how to connect', () => {
     expect(() => made({})).toThrow('NatsStore: expected either client or connect, found neither');
