@@ -17,6 +17,9 @@ class Client {
   refused = 0;
   readonly #acknowledgedAtMs: number[] = [];
   #cookie: string | undefined;
+  /** What the last acknowledged change made of the counter; a later one makes more of it, or it was lost. */
+  #count = 0;
+  #lost = 0;
 
   constructor(private readonly servers: Servers, private readonly process: number) {}
 
@@ -32,17 +35,23 @@ class Client {
   async run(isOver: () => boolean): Promise<void> {
     while (!isOver()) {
       this.sent += 1;
-      const { status, cookie } = await this.servers.ask(this.process, 'POST', '/', this.#cookie);
+      const { status, body, cookie } = await this.servers.ask(this.process, 'POST', '/', this.#cookie);
       this.#cookie ??= cookie;
-      if (status === 200) this.#acknowledgedAtMs.push(performance.now());
+      if (status === 200) this.#acknowledged(Number(body));
       else this.refused += 1;
     }
   }
 
-  /** How many of its acknowledged changes are not in the session, as another process reads it. */
+  #acknowledged(count: number): void {
+    this.#acknowledgedAtMs.push(performance.now());
+    if (count <= this.#count) this.#lost += this.#count + 1 - count;
+    this.#count = count;
+  }
+
+  /** How many of its acknowledged changes were not in the session later, at last as another process reads it. */
   async lost(): Promise<number> {
     const { body } = await this.servers.ask(this.process + 1, 'GET', '/', this.#cookie);
-    return Math.max(0, this.acknowledged - Number(body));
+    return this.#lost + Math.max(0, this.#count - Number(body));
   }
 }
 

@@ -52,8 +52,9 @@ export class KafkaLog implements SessionLog {
     const port = this.options.open();
     this.#port = port;
     try {
-      const { maxBatchBytes } = await port.open(this.options);
-      this.#checkSize(maxRecordBytes + BESIDE_BYTES, maxBatchBytes, maxRecordBytes);
+      const leastBatchBytes = maxRecordBytes + BESIDE_BYTES;
+      const { maxBatchBytes } = await port.open({ ...this.options, leastBatchBytes });
+      this.#checkSize(leastBatchBytes, maxBatchBytes, maxRecordBytes);
       this.#read = Array.from({ length: this.partitions }, (_, number) => this.#partition(port, number, maxBatchBytes));
       // A broker that was just started has nobody yet who looks after groups.
       await insist(`the topic '${this.options.topic}' cannot be read`, FIRST_WITHIN_MS, () => this.#connect(port));

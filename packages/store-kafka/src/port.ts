@@ -3,6 +3,8 @@ export interface TopicSettings {
   readonly topic: string;
   readonly partitions: number;
   readonly replicas: number;
+  /** How many bytes one batch must be able to have, if the topic is made. */
+  readonly leastBatchBytes?: number;
 }
 
 /** A record on its way into the topic; without a value it has the log remove what stands under its key. */

@@ -21,9 +21,10 @@ const configOf = ({ replicas }: TopicSettings): Readonly<Record<string, string>>
 });
 
 /** What it is made with besides; another one may have others. Only what is in a closed segment is compacted; a record of 1 MiB is longer as text. */
-const MADE_WITH = {
-  'delete.retention.ms': '86400000', 'segment.bytes': '67108864', 'segment.ms': '3600000', 'min.cleanable.dirty.ratio': '0.2', 'max.message.bytes': '2097152',
-} as const;
+const madeWith = ({ leastBatchBytes = 0 }: TopicSettings): Readonly<Record<string, string>> => ({
+  'delete.retention.ms': '86400000', 'segment.ms': '3600000', 'min.cleanable.dirty.ratio': '0.2',
+  'segment.bytes': String(Math.max(67_108_864, leastBatchBytes)), 'max.message.bytes': String(Math.max(2_097_152, leastBatchBytes)),
+});
 
 /**
  * Finds the topic or makes it, and waits until each partition is led.
@@ -61,7 +62,7 @@ async function ledPartitions(admin: Admin, settings: TopicSettings): Promise<Par
 
 async function make(admin: Admin, settings: TopicSettings): Promise<void> {
   const { topic, partitions, replicas } = settings;
-  const configEntries = Object.entries({ ...MADE_WITH, ...configOf(settings) }).map(([name, value]) => ({ name, value }));
+  const configEntries = Object.entries({ ...madeWith(settings), ...configOf(settings) }).map(([name, value]) => ({ name, value }));
   try {
     // Resolves to false where another instance has just made it.
     await admin.createTopics({ waitForLeaders: false, topics: [{ topic, numPartitions: partitions, replicationFactor: replicas, configEntries }] });

@@ -210,6 +210,12 @@ describe('a topic that takes less at once than a session may have', () => {
     });
 });
 
+it('a topic is made so that it takes the largest session', async () => {
+  const manager = new DistributedManager(new KafkaStore({ ...here(), topic: 'long' }), { maxRecordBytes: 4_194_304 });
+  await manager.start();
+  await manager.stop();
+});
+
 describe('a record', () => {
   it('that is too large is refused before it is sent', async () => {
     const log = logIn({ topic: 'large' });

@@ -1,6 +1,6 @@
 import { headers, type StreamConfig } from 'nats';
 import type { Entry } from '@cluster/core/driver';
-import { Doubted, isConflict, messageOf, reasonOf, unavailable } from './failures.js';
+import { Doubted, isConflict, messageOf, reasonOf, Unanswered, unavailable } from './failures.js';
 import type { Link } from './link.js';
 import { checkServer, checkStream, streamOf, toMake, type BucketSettings } from './stream.js';
 
@@ -28,8 +28,12 @@ const NO_MESSAGE = 10037;
 /** There is no such message any more. The last one may also mean that the disk failed; the next sweep tries again. */
 const GONE: readonly unknown[] = [NO_MESSAGE, 10043, 10057];
 const TAKEN_WITHIN_MS = 1_000;
-/** Servers choose no other leader within 4 s after they have heard of the present one. */
+/**
+ * Servers choose no other leader within 4 s after they have heard of the present one; sooner only if one that did not hear it before comes
+ * back to a server that has just lost it.
+ */
 const LED_MS = 3_000;
+const MOST_LOOKS = 4;
 
 /** Servers count in whole seconds, and cut off the rest. */
 const ttlOf = (lifetimeMs: number): string => `${Math.max(1, Math.ceil(lifetimeMs / 1_000))}s`;
@@ -90,11 +94,17 @@ export class Bucket {
   /**
    * As the leader of the stream has it. One that is cut off goes on answering look-ups while another one leads, so with replicas a look-up
    * counts that is made soon after a put was answered, for which a majority is needed: the read by lease of Raft (Ongaro's thesis, 6.4.1).
+   * @throws Unanswered also if puts and look-ups take so long that none counts
    */
   async last(key: string): Promise<Last | undefined> {
-    if (!this.#isLed) await this.#confirm();
-    const last = await this.#look(key);
-    return this.#isLed ? last : this.last(key);
+    for (let looks = 0; looks < MOST_LOOKS; looks += 1) {
+      if (!this.#isLed(this.#takenMs)) await this.#confirm();
+      // A put that is taken after the look-up says nothing of it.
+      const takenMs = this.#takenMs;
+      const last = this.#isLed(takenMs) ? await this.#look(key) : undefined;
+      if (this.#isLed(takenMs)) return last;
+    }
+    throw new Unanswered(`NATS: what is put and looked up takes longer than ${LED_MS} ms`);
   }
 
   /**
@@ -165,7 +175,7 @@ export class Bucket {
   }
 
   /** Before this connection stood it may have been to another server. */
-  get #isLed(): boolean { return this.settings.replicas === 1 || performance.now() - this.#takenMs < Math.min(LED_MS, this.link.upMs); }
+  #isLed(takenMs: number): boolean { return this.settings.replicas === 1 || performance.now() - takenMs < Math.min(LED_MS, this.link.upMs); }
 
   /** Puts what is of no use but that it is taken. */
   #confirm(): Promise<void> {

@@ -40,9 +40,11 @@ export class Follower {
   attach(life: Life, beginning: number): Promise<void> {
     const last = this.#last;
     let isContinued = last === undefined;
+    // Of this life: the channel of the one before may still be closing.
+    let silence: NodeJS.Timeout | undefined;
     return new Promise((resolve, reject) => {
       const take = (message: ConsumeMessage) => {
-        clearTimeout(this.#silence);
+        clearTimeout(silence);
         resolve();
         if (this.#isOver) return;
         const position = positionOf(message);
@@ -52,10 +54,10 @@ export class Follower {
       };
       consume(life, this.queue, last?.position ?? beginning, take).then((channel) => {
         this.#channel = channel;
-        channel.on('close', () => { clearTimeout(this.#silence); });
+        channel.on('close', () => { clearTimeout(silence); });
         if (this.#isOver) this.end();
         if (this.#isOver || isContinued) resolve();
-        else this.#silence = setTimeout(() => { this.#lose(life); }, SILENT_MS).unref();
+        else this.#silence = silence = setTimeout(() => { this.#lose(life); }, SILENT_MS).unref();
       }, reject);
     });
   }

@@ -123,6 +123,7 @@ export class Link {
       const life = await Promise.race([this.#prepared(connection, end), over]);
       if (ending.signal.aborted || this.#isClosed) throw unavailable('closed');
       this.life = life;
+      this.#trouble = undefined;
     } catch (error) {
       end(error);
       throw error;

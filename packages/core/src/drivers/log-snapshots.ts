@@ -147,13 +147,19 @@ export class LogSnapshots {
   /** False: it is to be sent again, now. Some logs refuse at once what they cannot send, others say nothing. */
   #isTaken(written: string, entry: LogEntry): Promise<boolean> {
     return new Promise((resolve) => {
-      const again = () => { resolve(false); };
+      let isOver = false;
+      const again = () => {
+        isOver = true;
+        resolve(false);
+      };
       const cancel = this.clock.timer(again, AGAIN_MS.silent);
       this.log.append(this.partition, written, writeEntry(entry)).then(() => {
         cancel();
         resolve(true);
       }, (error: unknown) => {
         cancel();
+        // Another one was sent in its place, and the snapshot may be whole by now.
+        if (isOver) return;
         this.#failure = error;
         this.clock.timer(again, AGAIN_MS.refused);
       });
