@@ -11,6 +11,8 @@ const OPEN_MS = 5_000;
 const SEND_MS = 2_000;
 /** How long a broker waits for something to send; what comes is sent at once. */
 const FETCH_MS = 500;
+/** So many times that without an answer, and this reader is given up. */
+const MOST_LOOKS = 4;
 /** A broker as it is by default waits 3 s for others to join. */
 const JOIN_MS = 6_000;
 /** What a broker answers without waiting for anybody. */
@@ -96,6 +98,9 @@ export class KafkajsPort implements KafkaPort {
 /** One consumer, alone in a group of its own: kafkajs reads in no other way. */
 class KafkajsReading implements Reading {
   readonly #consumer: Consumer;
+  /** By broker, how many looks its fetch has been without an answer. */
+  readonly #fetching = new Map<number, number>();
+  #timer: NodeJS.Timeout | undefined;
   #hasBegun = false;
   #isOver = false;
 
@@ -120,6 +125,9 @@ class KafkajsReading implements Reading {
       if (assigned < this.partitions) this.#end(new Error('somebody else is in the group of this reader'));
     });
     consumer.on(events.REQUEST_TIMEOUT, this.timedOut);
+    // A fetch into a connection that is just being lost is repeated by kafkajs, each time for the whole of requestTimeout.
+    consumer.on(events.FETCH_START, ({ payload: { nodeId } }) => { if (!this.#fetching.has(nodeId)) this.#fetching.set(nodeId, 0); });
+    consumer.on(events.FETCH, ({ payload: { nodeId } }) => { this.#fetching.delete(nodeId); });
     let timer: NodeJS.Timeout | undefined;
     const joined = new Promise<void>((resolve, reject) => {
       timer = setTimeout(() => { reject(new Error(`no group was joined within ${JOIN_MS} ms`)); }, JOIN_MS);
@@ -138,6 +146,14 @@ class KafkajsReading implements Reading {
     }
     this.line.watch('cut');
     this.#hasBegun = true;
+    this.#timer = setInterval(() => { this.#look(); }, FETCH_MS).unref();
+  }
+
+  #look(): void {
+    for (const [nodeId, looks] of this.#fetching) {
+      if (looks === MOST_LOOKS) this.#end(new Error('a fetch was not answered'));
+      else this.#fetching.set(nodeId, looks + 1);
+    }
   }
 
   async #run(): Promise<void> {
@@ -165,6 +181,7 @@ class KafkajsReading implements Reading {
 
   async stop(): Promise<void> {
     this.#isOver = true;
+    clearInterval(this.#timer);
     const disconnected = this.#consumer.disconnect();
     // Else it waits for the fetch that is on its way. Nobody else is in its group, so it need not leave it.
     this.line.cut();
@@ -175,6 +192,7 @@ class KafkajsReading implements Reading {
     // Before it has begun, begin() rejects.
     if (this.#isOver || !this.#hasBegun) return;
     this.#isOver = true;
+    clearInterval(this.#timer);
     this.reader.ended(refusalOf(error, this.topic) ?? error);
   }
 }

@@ -1,4 +1,5 @@
-import { DistributedManager, type Manager, type Session } from '@cluster/core';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ClusterError, DistributedManager, type Manager, type Session } from '@cluster/core';
 import { createStore } from './create-store.js';
 import { NAMES, type Content, type InstanceBeginning, type InstanceCalls } from './instance-calls.js';
 import { notify, serve } from './serve.js';
@@ -38,13 +39,30 @@ function apply(change: Content, session: Session): void {
   }
 }
 
+const START_MS = 10_000;
+const AGAIN_MS = 100;
+
+/** A store may be late once, on a busy disk for instance; an application would be started again, or start with its next request. */
+async function started(starting: Manager): Promise<void> {
+  const endMs = performance.now() + START_MS;
+  for (;;) {
+    try {
+      await starting.start();
+      return;
+    } catch (error) {
+      if (!ClusterError.is(error, 'CLUSTER_UNAVAILABLE') || performance.now() >= endMs) throw error;
+      await sleep(AGAIN_MS);
+    }
+  }
+}
+
 const calls: InstanceCalls = {
   async begin(beginning: InstanceBeginning) {
     const { store, capabilities } = watched(await createStore(beginning, step), notify);
     const { context, settings, affinity } = beginning;
     running = new DistributedManager(store, { context, affinity, ...settings });
     running.on('conflict', ({ label, outcome }) => { if (label !== undefined && outcome !== 'refused') conflicts.set(label, outcome); });
-    await running.start();
+    await started(running);
     return capabilities;
   },
   async create(content) {
