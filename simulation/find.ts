@@ -72,8 +72,8 @@ export function noteFailure(asker: Asker, access: Access | 'new', incarnation: s
   const { cluster: { recorder, world, plan }, cluster, life, face } = asker;
   const code = codeOf(error);
   world.trace?.(life.process.name, `${face.label}: ${what} ended with ${String(error)}`);
-  // A log that keeps less than its traffic needs for a snapshot takes no new sessions meanwhile, and no new ids.
-  const isFull = code === 'CLUSTER_FULL' && (access === 'new' || what === 'id change') && plan.retainedBytes !== undefined;
+  // A log that keeps less than its traffic needs for a snapshot takes no new sessions meanwhile.
+  const isFull = code === 'CLUSTER_FULL' && access === 'new' && plan.retainedBytes !== undefined;
   if (!SEND_CODES.has(code) && !isFull) recorder.violation('error', `${face.label}: ${what} ended with ${String(error)}`);
   if (operation !== undefined) {
     operation.return_ns = recorder.now();

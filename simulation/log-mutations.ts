@@ -136,6 +136,10 @@ function snapshotWithHoles(inner: SessionLog): SessionLog {
   });
 }
 
+const neverSnapshot = (inner: SessionLog): SessionLog => changed(inner, {
+  append: (partition, key, value) => (value?.includes('"kind":"begin"') === true ? Promise.reject(new Error('no snapshots')) : inner.append(partition, key, value)),
+});
+
 const log: PlanChange = { store: 'log', workload: 'mixed', instances: 3, compaction: 0.1, retainedBytes: undefined };
 const losing: PlanChange = { ...log, retainedBytes: 200_000, compaction: 0.4, face: 'manager', instances: 3, episodes: { crash: 60 }, episodeEveryMs: 1_000,
   options: { affinity: 'release' } };
@@ -159,4 +163,5 @@ export const logMutations: readonly NamedMutation[] = [
     change: { ...eager, compaction: 0.4, episodes: { pause: 60 }, episodeEveryMs: 300, weather: { slow: 0.2, wayMs: 15 } } },
   { name: 'log: who begins in the middle needs no snapshot', mutation: { log: nothingBefore }, requests: 300, change: losing },
   { name: 'log: a snapshot that has holes', mutation: { log: snapshotWithHoles }, requests: 300, change: losing },
+  { name: 'log: nobody writes a snapshot', mutation: { log: neverSnapshot }, requests: 300, change: { ...losing, episodes: { pause: 60 } } },
 ];

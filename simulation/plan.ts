@@ -23,7 +23,7 @@ export interface Plan {
   readonly compaction: number;
   /** Given: a log from which nothing else is removed than its oldest part, and whose records are dated by who appends them. */
   readonly retainedBytes: number | undefined;
-  /** Of a log. With several a seed is not the same again: session ids are no part of it, and say which one it is. */
+  /** Of a log. */
   readonly partitions: number;
   readonly instances: number;
   readonly sessions: number;

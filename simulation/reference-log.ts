@@ -11,6 +11,7 @@ const FORGOTTEN_MS = 60_000;
 
 /** What a record's head says; written by the table over this log. */
 interface Head { readonly kind: string; readonly n: number; readonly byMs: number; readonly forMs: number; readonly era: number }
+interface SnapshotHead { readonly kind: string; readonly id: string; readonly after: number; readonly count: number }
 interface Content { readonly n: number; readonly era: number; readonly text: string; untilMs: number }
 
 /** What counts, by a second opinion: whoever reads all of the log as it grows sees this, and so must everybody else. */
@@ -41,6 +42,18 @@ class Judge {
     const { kind, stamp, attributes } = JSON.parse(text) as { kind: string; stamp: { grant: string; version: number }; attributes: Record<string, Encoded> };
     if (kind === 'record') this.observe(key, stamp, new Map(Object.entries(attributes)));
   }
+}
+
+/** `begin`, after what is there still, then as many keys as its `end` says. */
+function hasSnapshot(records: readonly LogRecord[]): boolean {
+  const begun = new Map<string, Set<string>>();
+  for (const { key, value } of records) {
+    const { kind, id = '', after = -1, count } = value === undefined ? {} : JSON.parse(value.split('\n')[0] ?? '') as Partial<SnapshotHead>; // written by the table over this log
+    if (kind === 'begin' && after >= (records[0]?.position ?? 0) && !begun.has(id)) begun.set(id, new Set());
+    if (kind === 'kept') begun.get(id)?.add(key.slice(0, key.indexOf('#')));
+    if (kind === 'end' && begun.get(id)?.size === count) return true;
+  }
+  return false;
 }
 
 /** The log that all processes of one run read and write. Compaction may come at any moment, and removes what it may. */
@@ -103,6 +116,9 @@ export class LogSpace {
     }
     return records[low];
   }
+
+  /** Whether what is left tells a newcomer what there is: the first record, or a whole snapshot, unless it is compacted. By a second opinion. */
+  get hasBeginning(): boolean { return this.retainedBytes === undefined || this.#partitions.every((records) => (records[0]?.position ?? 0) === 0 || hasSnapshot(records)); }
 
   hasEnded(leaseKey: string): boolean {
     const content = this.#judge.contents.get(leaseKey);

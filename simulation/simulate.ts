@@ -38,6 +38,9 @@ const ORDER_MARGIN_MS = 100;
 const MOST_OVERTAKING = 3;
 /** Who holds a session is asked for it every 250 ms, and looked at every 100. */
 const HOLD_MARGIN_MS = 500;
+/** A snapshot is begun again 5 s after one that was left. */
+const SNAPSHOT_WAIT_MS = 5_000;
+const SNAPSHOT_WAITS = 4;
 
 /** One run: everything in it follows from its seed. */
 export async function simulate(seed: number, { requests = 500, change = {}, mutation = {}, print }: SimulationOptions = {}): Promise<Outcome> {
@@ -58,7 +61,7 @@ export async function simulate(seed: number, { requests = 500, change = {}, muta
     episodes.stop();
     await rest(world, plan.options.leaseMs * 2 + plan.weather.lateMs + plan.weather.wayMs * 50);
     const endNs = recorder.now();
-    await everySession(cluster);
+    await everySession(cluster, await hasLostItsLog(cluster));
     await rest(world, plan.options.storeTimeoutMs);
     for (const { isDrained, manager, process } of cluster.running) {
       const { held } = manager.health();
@@ -85,28 +88,40 @@ async function rest(world: World, ms: number): Promise<void> {
   await world.run(() => isOver, MOST_MS);
 }
 
-/** After the faults every session can be had again, by one instance alone and then by all at once, within the bounds. */
-async function everySession(cluster: Cluster): Promise<void> {
+/**
+ * Whether the faults kept every instance from writing a snapshot until the log had lost its oldest part, and nobody is left who knows
+ * what there was (see docs/decisions/session-log.md). Whoever does has time to write one.
+ */
+async function hasLostItsLog({ log, world, faults }: Cluster): Promise<boolean> {
+  for (let waits = 0; waits < SNAPSHOT_WAITS && log?.hasBeginning === false; waits += 1) await rest(world, SNAPSHOT_WAIT_MS);
+  if (log?.hasBeginning !== false) return false;
+  faults.add('lost', 'log');
+  return true;
+}
+
+/** After the faults every session can be had again, by one instance alone and then by all at once, within the bounds; of a lost log none. */
+async function everySession(cluster: Cluster, isLost: boolean): Promise<void> {
   const { recorder, random } = cluster;
   const known = recorder.sessions.filter(({ ids, isOver, endedNs }) => ids.length > 0 && !isOver && endedNs === undefined);
   const lives = cluster.running;
-  await visitAll(cluster, known.map((session) => [random.pick(lives), session]), 'alone');
-  await visitAll(cluster, known.flatMap((session) => lives.map((life) => [life, session] as const)), 'last');
+  await visitAll(cluster, known.map((session) => [random.pick(lives), session]), 'alone', isLost);
+  await visitAll(cluster, known.flatMap((session) => lives.map((life) => [life, session] as const)), 'last', isLost);
 }
 
-async function visitAll(cluster: Cluster, visits: readonly (readonly [Life, KnownSession])[], name: string): Promise<void> {
+async function visitAll(cluster: Cluster, visits: readonly (readonly [Life, KnownSession])[], name: string, isLost: boolean): Promise<void> {
   let open = visits.length;
   for (const [index, [life, session]] of visits.entries()) {
     const label = `${name}#${index + 1}`;
-    using(cluster, session, () => visit(cluster, life, session, label))
+    using(cluster, session, () => visit(cluster, life, session, label, isLost))
       .catch((error: unknown) => { cluster.recorder.violation('error', `${label}: ${String(error)}`); }).finally(() => { open -= 1; });
   }
   await cluster.world.run(() => open === 0, MOST_MS);
 }
 
-async function visit(cluster: Cluster, life: Life, session: KnownSession, label: string): Promise<void> {
-  const turn = await SimTurn.find({ cluster, life, face: new ManagerFace(life, label), target: { known: session, idIndex: session.ids.length - 1 } }, 'exclusive', true);
+async function visit(cluster: Cluster, life: Life, session: KnownSession, label: string, isLost: boolean): Promise<void> {
+  const turn = await SimTurn.find({ cluster, life, face: new ManagerFace(life, label), target: { known: session, idIndex: session.ids.length - 1 } }, 'exclusive', !isLost);
   if (turn === undefined) return;
+  if (isLost) cluster.recorder.violation('snapshot', `${label}: ${life.process.name} has ${session.name}, and wrote no snapshot though the log has none`);
   turn.write('b', false);
   await turn.send(false);
   if (turn.isAcknowledged || session.isRemovalAsked) return;

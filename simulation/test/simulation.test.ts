@@ -11,7 +11,7 @@ const FRESH_SEEDS = 60;
 const LOG_SEEDS = 18;
 const MUTATION_SEEDS = 200;
 /** Each broke a promise once; with as many requests. */
-const FOUND: readonly (readonly [seed: number, requests: number])[] = [[5_114, 500], [710_003_095, 300], [710_007_205, 300]];
+const FOUND: readonly (readonly [seed: number, requests: number])[] = [[5_114, 500], [710_003_095, 300], [710_007_205, 300], [309_965_084, 400]];
 /** Other ones each time; the title of the test says which. */
 const fresh = 1_000_000 + (Date.now() % 1_000_000_000);
 
@@ -56,7 +56,14 @@ describe('the engine under faults', () => {
       'late append', 'twice append', 'repeated append', 'lost append', 'replyLost append', 'slow reader', 'gap reader', 'redelivered records', 'removed records', 'removed removals', 'lost oldest part', 'written snapshots',
       'crash process', 'pause process', 'overlap process',
     ]));
+    expect(tally.summary.faults).not.toHaveProperty(['lost log']);
   }, 300_000);
+
+  it('says so where the faults let nobody write a snapshot until the log had lost what it would have said', async () => {
+    const { tally, violations } = await runSeeds(78, 1, { store: 'log', compaction: 0.4, retainedBytes: 400_000 });
+    expect(violations).toEqual([]);
+    expect(tally.summary.faults).toMatchObject({ 'lost log': 1 });
+  }, 180_000);
 
   it(`keeps its promises: fresh seeds ${fresh} to ${fresh + FRESH_SEEDS - 1}`, async () => {
     expect((await runSeeds(fresh, FRESH_SEEDS)).violations).toEqual([]);
@@ -66,10 +73,15 @@ describe('the engine under faults', () => {
     expect(shown(await simulate(seed, { requests }))).toEqual([]);
   }, 180_000);
 
-  it('does the same again for the same seed', async () => {
-    const [once, again] = [await simulate(7, { requests: 200 }), await simulate(7, { requests: 200 })];
-    expect(again).toEqual({ ...once, violations: [] });
-    expect(await simulate(8, { requests: 200 })).not.toEqual(once);
+  it.each<[string, PlanChange]>([
+    ['as it is drawn', {}], ['over a log of three partitions', { store: 'log', compaction: 0.4, partitions: 3, retainedBytes: undefined }],
+    ['over a log that loses its oldest part', { store: 'log', compaction: 0.4, retainedBytes: 400_000 }],
+  ])('does the same again for the same seed: %s', async (_, change) => {
+    for (const seed of [5, 7]) {
+      const [once, again] = [await simulate(seed, { requests: 200, change }), await simulate(seed, { requests: 200, change })];
+      expect(again).toEqual({ ...once, violations: [] });
+      expect(await simulate(seed + 1, { requests: 200, change })).not.toEqual(once);
+    }
   }, 180_000);
 });
 

@@ -56,7 +56,7 @@ interface Due { readonly at: number; readonly order: number; readonly callback: 
 // Promise chains in the engine are several links long; a macrotask settles all of them.
 const settle = () => new Promise<void>((resolve) => { setImmediate(resolve); });
 
-/** A {@link ManualClock} at monotonic time 0 whose random numbers are a counter. */
+/** A {@link ManualClock} at monotonic time 0 whose random numbers are a counter: instances of one cluster need the same one, else they draw the same ids and grants. */
 export function manualClock(wallMs = 1_700_000_000_000): ManualClock {
   let now = 0;
   let wallOffset = wallMs;

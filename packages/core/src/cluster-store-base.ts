@@ -17,7 +17,7 @@ const baseOptions = {
 
 /**
  * Joins a driver with the engine. A manager takes the table it lends and drives it; the methods of {@link ClusterStore} are
- * for use without a manager: the same steps, without a queue, and nothing stays locked between send and find.
+ * for use without a manager: the same steps, without a queue, and what is sent without `keep` is unlocked.
  */
 export class ClusterStoreBase implements ClusterStore {
   readonly instanceId: string;

@@ -49,7 +49,7 @@ export interface FindOptions {
 export interface ClusterStore {
   /** The owner of this instance's locks. */
   readonly instanceId: string;
-  /** Called once, before anything else; rejects if the store cannot be used. */
+  /** Called before anything else; rejects if the store cannot be used, and is called again then with a later request. */
   start(manager: Manager): Promise<void>;
   /** Releases what this instance has locked and ends what `start` began. */
   stop(): Promise<void>;
@@ -75,7 +75,7 @@ export interface ClusterStore {
    * Empty where nothing arrives.
    */
   receiveSession(update: SessionSnapshot): void;
-  /** The last committed state, without a lock. Default: find, then release. */
+  /** The last committed state, without a lock; it waits for none and frees none, also where this instance has it. Default: find, then release. */
   readSession?(id: string): Promise<SessionSnapshot | undefined>;
   /** Starts the idle time of these sessions anew. Default: nothing. */
   touchSessions?(lifetimesMs: ReadonlyMap<string, number>): Promise<void>;

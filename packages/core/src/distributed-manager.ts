@@ -47,7 +47,7 @@ export class DistributedManager implements Manager {
     const table = tableLentBy(store) ?? new PlainTable(store, this);
     this.#engine = new Engine(table, store.instanceId, { ...this.#options, maxInMemory: { ...defaultBounds, ...maxInMemory }, publicUrl: originOf(this.#options.publicUrl) }, clock, this.#events);
     this.#unknownIds = new UnknownIds(clock);
-    this.#turns = new Turns(this.#engine, this.#options, (id) => this.#keyOf(id), this.#unknownIds);
+    this.#turns = new Turns(this.#engine, this.#options, (id) => this.#keyOf(id), this.#unknownIds, () => this.#ready());
   }
 
   start(): Promise<void> {
@@ -79,12 +79,12 @@ export class DistributedManager implements Manager {
     let waiting = 0;
     for (const slot of slots) {
       if (slot.held !== undefined) held += 1;
-      waiting += slot.queue.localCount;
+      waiting += slot.waiting;
     }
     return {
       status: this.#status, store: lease.incarnation === '' ? 'unknown' : lease.failing ? 'down' : 'up',
       incarnation: lease.incarnation === '' ? undefined : lease.incarnation, listening: lease.hears(),
-      held, waiting, running: this.#turns.running, inMemory: { sessions: slots.size, bytes: slots.bytes }, storeCalls: { ...calls.counts },
+      held, waiting, running: this.#turns.running, inMemory: { sessions: slots.size, bytes: slots.bytes }, stored: calls.table.stored?.(), storeCalls: { ...calls.counts },
     };
   }
 
@@ -130,7 +130,7 @@ export class DistributedManager implements Manager {
         return this.#turns.send(turn, true);
       }
       const scope = release ? undefined : this.#nest(turn);
-      const sent = turn.access === 'new' && !this.#isServing() ? this.#ready().then(() => this.#turns.send(turn, !release)) : this.#turns.send(turn, !release);
+      const sent = this.#turns.send(turn, !release);
       return scope === undefined ? sent : this.#filling(sent, scope, turn, session);
     } catch (error) {
       return Promise.reject(error);

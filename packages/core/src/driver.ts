@@ -6,7 +6,7 @@ export { resolveOptions, hasMethods, managerOptions, milliseconds, count, oneOf,
 export { behind, type Behind } from './session.js';
 export type { Codec } from './codec.js';
 export type {
-  Absent, Acquired, Change, Claim, Committed, DriverContext, Encoded, Gone, Message, Removed, SessionRecord, SessionTable, Stamp,
+  Absent, Acquired, Change, Claim, Committed, Creation, DriverContext, Encoded, Gone, Message, Removed, SessionRecord, SessionTable, Stamp,
   StoreCapabilities, Then, Write,
 } from './drivers/session-table.js';
 export type { Entry, Found, SessionMap } from './drivers/session-map.js';

@@ -5,7 +5,7 @@ import type { LockHolder } from './errors.js';
 export interface ManagerEvents {
   /** A snapshot request changed what somebody else changed meanwhile; `dropped`: the session was gone, nothing was stored. */
   conflict: { readonly session: string; readonly attributes: readonly string[]; readonly label: string | undefined; readonly outcome: 'merged' | 'refused' | 'dropped' };
-  /** The lock came from a lapsed incarnation. `sinceMs`: since this instance first asked for it. */
+  /** The lock came from a lapsed incarnation. `sinceMs`: since the request that got it came. */
   takeover: { readonly session: string; readonly from: string; readonly evidence: 'dead' | 'disconnected' | 'silence'; readonly sinceMs: number };
   /** The lock came from, or was given to, another live instance. */
   handover: { readonly session: string; readonly direction: 'in' | 'out'; readonly peer: string; readonly waitedMs: number };
@@ -21,7 +21,10 @@ export interface ManagerEvents {
   sendFailed: { readonly session: string; readonly label: string | undefined; readonly error: unknown };
   /** The store's timeline changed: it may have rolled back. */
   generation: { readonly before: string; readonly after: string };
-  /** Something failed in the background; nothing acknowledged is lost by it. */
+  /**
+   * Something failed in the background; nothing acknowledged is lost by it. Of beats and touches, which are tried until they are
+   * acknowledged, it is told once per cause and minute, and without a `cause` when they are again.
+   */
   warning: { readonly message: string; readonly cause?: unknown };
 }
 

@@ -15,10 +15,15 @@ export interface Health {
   readonly held: number;
   /** Requests that have a session locked now. */
   readonly running: number;
-  /** Requests that wait for a session. */
+  /** Requests that wait for a session, which another one has, here or on another instance. */
   readonly waiting: number;
   /** Sessions of which something is kept in memory, and the bytes of their content. */
   readonly inMemory: { readonly sessions: number; readonly bytes: number };
+  /**
+   * Of a store that every instance has whole in its memory, and that takes no new sessions at a bound: its bytes, and the bound.
+   * From four fifths on there is a `warning`.
+   */
+  readonly stored: { readonly bytes: number; readonly maxBytes: number } | undefined;
   /** Calls to the store since the start, by method; `signal`, `beat` and `touch` among them. */
   readonly storeCalls: Readonly<Record<string, number>>;
 }
@@ -30,7 +35,7 @@ export interface Health {
 export interface Manager {
   readonly context: string;
   readonly store: ClusterStore;
-  /** Connects the store and begins the lease. Optional: the first find starts; call it to fail at boot. */
+  /** Connects the store and begins the lease. Optional: the first call that needs the store starts it; call it to fail at boot. */
   start(): Promise<void>;
   /** Hands idle sessions over now and goes on serving, keeping none. */
   drain(): Promise<void>;
@@ -65,7 +70,7 @@ export interface Manager {
   removeSession(id: string): Promise<'confirmed' | 'unconfirmed' | 'moved'>;
   /** The same session, with its changes, under a fresh id; the old id is gone when it resolves. The given handle ends. */
   changeSessionId(session: Session): Promise<Session>;
-  /** Takes in a session from another instance as a standby copy; it is never served. */
+  /** Another instance has made or changed this session: an older copy of it here, which was no longer locked, is dropped. Nothing of the update is served. */
   receive(update: SessionSnapshot): void;
   /**
    * Finds and locks, runs `work`, publishes and unlocks. Several sessions are locked in one order for all, so that two updates

@@ -44,16 +44,25 @@ function outlineOf(value: object): string {
   return names.length === 0 ? '{}' : `{ ${names.join(', ')} }`;
 }
 
+/** What was given in place of options: an address, a client. */
+function shownInPlace(given: unknown): string {
+  if (typeof given === 'string') return shown(masked(given));
+  return hasClass(given) && !Array.isArray(given) ? `an object of the class ${shown(given)}` : shown(given);
+}
+
 /** What a value is, where errors must not show it. */
 function kindOf(value: unknown): string {
   if (value === null) return 'null';
+  if (value === '') return 'an empty string';
   return Array.isArray(value) ? 'an array' : typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }
 
 const shownAddress = (value: unknown) => (typeof value === 'string' ? shown(masked(value)) : kindOf(value));
 
-/** What stands in the error about an option that there is not. */
+/** What stands in errors about what is no option. */
 interface OtherNames {
+  /** The least that there can be, as an example for who gave a client or an address in place of an object. */
+  readonly like?: string;
   /** Which there are; default: those of the specs. */
   readonly known?: readonly string[];
   /** What to do in place of options that other libraries have. */
@@ -69,17 +78,25 @@ function noSuchOption(name: string, known: readonly string[], hints: Readonly<Re
   return `${name}: no such option; ${advice}`;
 }
 
+/** Whether it is an object, and no plain one: the class of those has the same name in every realm. */
+const hasClass = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && typeof value.constructor === 'function' && value.constructor.name !== 'Object';
+
+/** Whether it can be an object of options; of a class, such as a client, only with one of their names. */
+const areOptions = (given: unknown, known: readonly string[]): given is object =>
+  typeof given === 'object' && given !== null && (!hasClass(given) || Object.keys(given).some((name) => known.includes(name)));
+
 /**
  * Fills in defaults and checks every option at once. An explicit `undefined` counts as left out.
  * @throws ClusterError CLUSTER_BAD_OPTION naming each unknown, missing or unacceptable option, with what was expected and found
  */
 export function resolveOptions<S extends OptionSpecs>(
-  owner: string, specs: S, given: object | undefined, { known = Object.keys(specs), hints = {} }: OtherNames = {},
+  owner: string, specs: S, given: object | undefined, { like, known = Object.keys(specs), hints = {} }: OtherNames = {},
 ): ResolvedOptions<S> {
   const problems: string[] = [];
   const resolved: Record<string, unknown> = {};
-  if (given !== undefined && (typeof given !== 'object' || (given as object | null) === null)) {
-    throw new ClusterError('CLUSTER_BAD_OPTION', `${owner}: expected an object of options, found ${shown(given)}`);
+  if (given !== undefined && !areOptions(given, known)) {
+    throw new ClusterError('CLUSTER_BAD_OPTION', `${owner}: expected an object of options${like === undefined ? '' : `, such as ${like}`}, found ${shownInPlace(given)}`);
   }
   const values = new Map<string, unknown>(Object.entries(given ?? {}).filter(([, value]) => value !== undefined));
   for (const [name, spec] of Object.entries<OptionSpec<unknown>>(specs)) {

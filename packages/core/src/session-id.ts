@@ -1,4 +1,5 @@
-import { hash, randomBytes } from 'node:crypto';
+import { hash } from 'node:crypto';
+import type { Clock } from './clock.js';
 import { ClusterError } from './errors.js';
 
 const ID_BYTES = 24;
@@ -6,7 +7,7 @@ const ID_BYTES = 24;
 const MAX_ID_LENGTH = 512;
 
 /** A fresh session id: 192 random bits as 32 characters of base64url. */
-export const newSessionId = (): string => randomBytes(ID_BYTES).toString('base64url');
+export const newSessionId = (clock: Pick<Clock, 'randomHex'>): string => Buffer.from(clock.randomHex(ID_BYTES), 'hex').toString('base64url');
 
 /** SHA-256 of an id, as 64 hex digits: what is stored, so that who reads the store cannot take a session over. */
 export const digestOf = (id: string): string => hash('sha256', id, 'hex');

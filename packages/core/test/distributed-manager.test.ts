@@ -1,6 +1,7 @@
 import { afterEach, describe, it, expect, jest } from '@jest/globals';
 import { DistributedManager, MemoryStore, type Session } from '../src/index.js';
 import { Clock } from '../src/driver.js';
+import { shortName } from '../src/session-id.js';
 import { callLost, Cluster, eventsOf, found, Gate, hangs, increment, keyOf, refusedByStore } from './cluster.js';
 
 let cluster = new Cluster();
@@ -32,6 +33,17 @@ describe('a manager', () => {
 });
 
 describe('the start', () => {
+  it('that fails is told of each new session that could not be stored for it', async () => {
+    const a = cluster.make('a');
+    a.table.always('start', () => Promise.reject(new Error('connection refused')));
+    const told = new Promise((resolve) => { a.manager.on('sendFailed', resolve); });
+    const session = a.manager.createSession({ label: 'POST /cart' });
+    session.set('n', 1);
+    const error = await cluster.failure(20_000, a.manager.sendSession(session));
+    expect([error.code, await told]).toEqual(['CLUSTER_UNAVAILABLE', { session: shortName(keyOf(session.id)), label: 'POST /cart', error }]);
+    expect((await cluster.failure(20_000, a.manager.sendSession(session))).code).toBe('CLUSTER_SESSION_ENDED');
+  });
+
   it('comes with the first request, once for all that wait for it', async () => {
     const a = cluster.make('a');
     expect(a.manager.health()).toMatchObject({ status: 'new', store: 'unknown', incarnation: undefined });

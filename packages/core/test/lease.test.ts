@@ -1,5 +1,5 @@
 import { afterEach, describe, it, expect } from '@jest/globals';
-import { callLost, Cluster, eventsOf, found, Gate, hangs, increment, type Instance } from './cluster.js';
+import { callLost, Cluster, eventsOf, found, Gate, hangs, increment, type Instance, refusedByStore } from './cluster.js';
 
 let cluster = new Cluster();
 afterEach(async () => {
@@ -78,10 +78,34 @@ describe('beats', () => {
     const { incarnation } = a.manager.health();
     a.table.next('beat', callLost, callLost);
     await cluster.clock.advance(5_000);
-    expect(eventsOf(a, 'warning').length).toBe(2);
+    expect(eventsOf(a, 'warning')).toEqual([
+      { message: 'the store did not acknowledge a beat; repeating it', cause: expect.objectContaining({ cause: new Error('connection lost') }) },
+      { message: 'the store acknowledges beats again, after 1.0 s; tries that failed: 2' },
+    ]);
     expect(a.manager.health()).toMatchObject({ store: 'up', incarnation });
     await cluster.within(100, a.manager.update(id, increment));
     expect(await cluster.stored(id)).toEqual({ n: 1 });
+  });
+
+  it('that go on failing are told once per cause and minute, and once when that is over', async () => {
+    const a = await cluster.add('a');
+    const told = async (ms: number): Promise<number> => {
+      const before = eventsOf(a, 'warning').length;
+      await cluster.clock.advance(ms);
+      return eventsOf(a, 'warning').length - before;
+    };
+    a.table.always('beat', callLost);
+    expect(await told(30_000)).toBe(1);
+    a.table.always('beat', refusedByStore);
+    expect(await told(20_000)).toBe(1);
+    a.table.always('beat', callLost);
+    expect(await told(20_000)).toBe(1);
+    a.table.always('beat', undefined);
+    expect(await told(10_000)).toBe(1);
+    a.table.next('beat', callLost);
+    expect(await told(10_000)).toBe(2); // else it would seem to work if it went on
+    a.table.always('beat', () => Promise.reject(new Error(`try ${a.table.calls.length}`)));
+    expect(await told(20_000)).toBe(10);
   });
 
   it('that hang show in health', async () => {

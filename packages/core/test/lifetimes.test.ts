@@ -152,7 +152,10 @@ it('touches that fail are made again, and say so', async () => {
   a.table.next('touch', callLost, callLost);
   expect(await isThere(a, id)).toBe(true);
   await cluster.clock.advance(5_000);
-  expect(eventsOf(a, 'warning').length).toBe(2);
+  expect(eventsOf(a, 'warning')).toEqual([
+    { message: 'sessions in use, or the settings of the context, could not be touched; trying again', cause: expect.anything() },
+    { message: 'sessions are touched again, after 2.0 s; tries that failed: 2' },
+  ]);
   await cluster.clock.advance(IDLE_MS - 10_000);
   expect(await cluster.stored(id)).toEqual({ n: 0 });
 });

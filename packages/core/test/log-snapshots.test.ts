@@ -168,6 +168,25 @@ describe('a log that loses its oldest part', () => {
     expect(kindsOf(log).slice(-2)).toEqual(['kept', 'end']);
   });
 
+  it.each([
+    { what: 'nothing', answer: () => new Promise<void>(() => undefined) },
+    { what: 'that the connection was lost', answer: () => Promise.reject(new Error('connection lost')) },
+  ])('has its snapshot finished at once when the log takes the records and says $what: their echoes count', async ({ answer }) => {
+    const log = losing();
+    const own = log.opened('a');
+    const append: SessionLog['append'] = async (at, under, value) => {
+      await own.append(at, under, value);
+      if (value !== undefined && ['kept', 'end'].includes(readEntry(value).kind)) await answer();
+    };
+    const table = tableOf({ ...own, append }, log.clock);
+    await table.start({ context: 'app', instanceId: 'a', receive: () => undefined, listening: () => undefined });
+    await filled(log, table, 28);
+    expect(kindsOf(log).filter((kind) => ['begin', 'kept', 'end'].includes(kind))).toEqual(['begin', 'kept', 'end']);
+    expect(log.forgotten).toBeGreaterThan(0);
+    await settled(log, 10_000);
+    expect(kindsOf(log).filter((kind) => kind === 'kept')).toHaveLength(1);
+  });
+
   it('ends no lease because an instance came whose clock is hours ahead', async () => {
     const log = losing(4_000_000);
     const [{ table: a }, { table: b }] = [await opened(log, 'a'), await opened(log, 'b')];
@@ -199,17 +218,25 @@ describe('a log that loses its oldest part', () => {
 describe('a snapshot', () => {
   it('does not begin where a snapshot of another generation did', async () => {
     const log = losing();
-    const { table } = await opened(log, 'a');
-    log.acknowledges = false;
-    await filled(log, table);
+    const own = log.opened('a');
+    let answer: () => void = () => undefined;
+    const append: SessionLog['append'] = async (at, under, value) => {
+      if (value === undefined || readEntry(value).kind !== 'end') return own.append(at, under, value);
+      log.hold('a');
+      await own.append(at, under, value);
+      return new Promise<void>((resolve) => { answer = resolve; });
+    };
+    const table = tableOf({ ...own, append }, log.clock);
+    await table.start({ context: 'app', instanceId: 'a', receive: () => undefined, listening: () => undefined });
     while (!kindsOf(log).includes('end')) {
-      for (const acknowledge of log.unacknowledged.splice(0)) acknowledge();
+      void filled(log, table, 1);
       await settled(log);
     }
     log.generation = 'second';
     log.records = [];
     log.put('somebody.else', '');
-    for (const acknowledge of log.unacknowledged.splice(0)) acknowledge();
+    log.release('a');
+    answer();
     await settled(log);
     expect(log.forgotten).toBe(0);
   });

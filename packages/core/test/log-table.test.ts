@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { ClusterError } from '../src/index.js';
-import { Clock, ClusterStoreBase, tableOf, type ManualClock, type SessionTable, type Write } from '../src/driver.js';
+import { ClusterError, DistributedManager, type Session } from '../src/index.js';
+import { Clock, ClusterStoreBase, tableOf, type DriverContext, type ManualClock, type SessionTable, type Write } from '../src/driver.js';
 import { ScriptedLog } from './scripted-log.js';
 
 const CONTEXT = 'app';
@@ -11,10 +11,10 @@ const write = (set: Record<string, string>, lifetimeMs = 1_000_000): Write => ({
 
 interface Opened { readonly table: SessionTable; readonly heard: boolean[]; readonly received: string[] }
 
-async function opened(log: ScriptedLog, name: string, maxBytes?: number): Promise<Opened> {
+async function opened(log: ScriptedLog, name: string, { maxBytes, storeTimeoutMs }: { readonly maxBytes?: number; readonly storeTimeoutMs?: number } = {}): Promise<Opened> {
   const table = tableOf(log.opened(name, maxBytes), log.clock);
   const [heard, received]: [boolean[], string[]] = [[], []];
-  await table.start({ context: CONTEXT, instanceId: name, receive: (message) => { received.push(message); }, listening: (up) => { heard.push(up); } });
+  await table.start({ context: CONTEXT, instanceId: name, receive: (message) => { received.push(message); }, listening: (up) => { heard.push(up); }, storeTimeoutMs });
   return { table, heard, received };
 }
 
@@ -70,6 +70,30 @@ describe('a session table over a log', () => {
     const lost = watched(table.create(KEY, claim(1), write({}), 'keep'));
     await clock.advance(10_000);
     expect(lost.outcome).toBe('CLUSTER_UNKNOWN_OUTCOME');
+  });
+
+  it.each([{ storeTimeoutMs: 12_000, waitsMs: 11_000 }, { storeTimeoutMs: 60_000, waitsMs: 30_000 }, { storeTimeoutMs: 1_000, waitsMs: 5_000 }, { waitsMs: 5_000 }])(
+    'waits for an echo a second less than whoever calls it does, and 5 to 30 s: %j', async ({ storeTimeoutMs, waitsMs }) => {
+      const clock = Clock.manual();
+      const log = new ScriptedLog(clock);
+      const { table } = await opened(log, 'a', storeTimeoutMs === undefined ? {} : { storeTimeoutMs });
+      log.hold('a');
+      const calls = [watched(table.create(KEY, claim(1), write({}), 'keep')), watched(table.read(key(2)))];
+      await clock.advance(waitsMs - 1);
+      expect(calls.map(({ outcome }) => outcome)).toEqual(['open', 'open']);
+      // It looks twice a second.
+      await clock.advance(501);
+      expect(calls.map(({ outcome }) => outcome)).toEqual(['CLUSTER_UNKNOWN_OUTCOME', 'CLUSTER_UNAVAILABLE']);
+    });
+
+  it('is told by its manager how long that waits', async () => {
+    const log = new ScriptedLog(Clock.manual());
+    const contexts: DriverContext[] = [];
+    const driver = { ...log.opened('a'), start: async (context: DriverContext) => { contexts.push(context); } };
+    const manager = new DistributedManager(new ClusterStoreBase(driver, { clock: log.clock }), { clock: log.clock, storeTimeoutMs: 7_000 });
+    await manager.start();
+    expect(contexts).toMatchObject([{ storeTimeoutMs: 6_000 }]);
+    await manager.stop();
   });
 
   it('asks again for its barrier where that is lost', async () => {
@@ -159,15 +183,68 @@ describe('a session table over a log', () => {
 
   it('takes no new sessions at its bound, and says so; the others go on', async () => {
     const log = new ScriptedLog(Clock.manual());
-    const { table } = await opened(log, 'a', 2_000);
+    const { table } = await opened(log, 'a', { maxBytes: 2_000 });
     await table.create(KEY, claim(1), write({ a: 'x'.repeat(3_000) }), 'keep');
     await expect(table.create(key(2), claim(2), write({}), 'keep')).rejects.toMatchObject({ code: 'CLUSTER_FULL', message: expect.stringMatching(/2000/) });
     expect((await table.commit(KEY, claim(1).grant, { grant: claim(1).grant, version: 1 }, write({ a: 'y'.repeat(4_000) }), 'keep')).kind).toBe('done');
     expect(await table.create(KEY, claim(2), write({}), 'keep')).toBe('exists');
     // Else no instance could start.
-    expect(await table.create(`${CONTEXT}.c.settings`, claim(3), write({}), 'release')).toBe('created');
+    expect(await table.create(`${CONTEXT}.c.settings`, claim(3), { ...write({}), of: 'settings' }, 'release')).toBe('created');
     expect((await table.remove(KEY, claim(1).grant, undefined, 'removed', 1_000)).kind).toBe('removed');
     expect(await table.create(key(2), claim(2), write({}), 'keep')).toBe('created');
+  });
+
+  it('changes the id of a session at its bound, and refuses a new one as long as tombstones count', async () => {
+    const clock = Clock.manual();
+    const log = new ScriptedLog(clock);
+    const manager = new DistributedManager(new ClusterStoreBase(log.opened('a', 20_000), { clock }), { clock });
+    const login = async (session: Session): Promise<Session> => {
+      const next = await manager.changeSessionId(session);
+      await manager.sendSession(next);
+      return next;
+    };
+    let session = manager.createSession();
+    session.set('n', 'x'.repeat(5_000));
+    await manager.sendSession(session);
+    for (let times = 0; times < 30; times += 1) {
+      session = await login(await manager.findSession(session.id) as Session); // it is there, as it was sent
+      expect(session.get('n')).toHaveLength(5_000);
+    }
+    const fresh = () => { const other = manager.createSession(); other.set('n', 1); return manager.sendSession(other); };
+    await expect(fresh()).rejects.toMatchObject({ code: 'CLUSTER_FULL' });
+    await clock.advance(4 * 60_000);
+    await fresh();
+    await manager.stop();
+  });
+
+  it('says how full it is, and warns before it takes no new sessions, anew after it had become emptier', async () => {
+    const clock = Clock.manual();
+    const log = new ScriptedLog(clock);
+    const manager = new DistributedManager(new ClusterStoreBase(log.opened('a', 20_000), { clock }), { clock });
+    const warnings: string[] = [];
+    manager.on('warning', ({ message }) => { warnings.push(message); });
+    const made = async (length: number) => {
+      const session = manager.createSession();
+      session.set('n', 'x'.repeat(length));
+      await manager.sendSession(session);
+      await clock.advance(10_000);
+      return session.id;
+    };
+    expect(manager.health().stored).toBeUndefined();
+    await made(10_000);
+    expect(manager.health().stored).toMatchObject({ bytes: expect.any(Number), maxBytes: 20_000 });
+    expect(warnings).toEqual([]);
+    const id = await made(6_000);
+    const { bytes = 0 } = manager.health().stored ?? {};
+    expect(bytes).toBeGreaterThan(16_000);
+    expect(warnings).toEqual([expect.stringContaining(`keeps ${bytes} bytes of sessions, and takes no new ones at 20000 (CLUSTER_FULL)`)]);
+    await clock.advance(60_000);
+    expect(warnings).toHaveLength(1);
+    await manager.removeSession(id);
+    await clock.advance(4 * 60_000);
+    await made(6_000);
+    expect(warnings).toHaveLength(2);
+    await manager.stop();
   });
 
   it('stops a log that it cannot use after it was started, and can be started again', async () => {

@@ -12,9 +12,9 @@ const specs = {
   owner: name(undefined, 'Who.'),
 };
 
-function refusal(given: object | undefined): string {
+function refusal(given: object | undefined, like?: string): string {
   try {
-    resolveOptions('ShopStore', specs, given);
+    resolveOptions('ShopStore', specs, given, like === undefined ? {} : { like });
   } catch (error) {
     if (ClusterError.is(error, 'CLUSTER_BAD_OPTION')) return error.message;
     throw error;
@@ -59,6 +59,7 @@ describe('resolveOptions', () => {
 
   it('never shows a secret, and cuts what is long', () => {
     expect(refusal({ url: 'x', secret: 'hunter2' })).toBe('ShopStore: secret: expected 8 characters or more, found a string');
+    expect(refusal({ url: 'x', secret: '' })).toBe('ShopStore: secret: expected 8 characters or more, found an empty string');
     expect(refusal({ url: 'x', secret: ['hunter'] })).toBe('ShopStore: secret: expected 8 characters or more, found an array');
     expect(refusal({ url: 'x', mode: 'y'.repeat(10_000) }).length).toBeLessThan(150);
   });
@@ -66,6 +67,22 @@ describe('resolveOptions', () => {
   it.each([null, 'redis://', 7])('refuses %p in place of an object', (given) => {
     // Such values reach it from JavaScript.
     expect(refusal(given as unknown as object)).toMatch(/^ShopStore: expected an object of options, found /);
+  });
+
+  it('says how to give what is the value of one of them', () => {
+    class Client { readonly host = 'a'; readonly status = 'ready'; }
+    const like = "{ client } or { url: 'redis://a:6379' }";
+    expect(refusal(new Client(), like)).toBe(`ShopStore: expected an object of options, such as ${like}, found an object of the class Client`);
+    expect(refusal([], like)).toBe(`ShopStore: expected an object of options, such as ${like}, found an array of 0`);
+    // Such values reach it from JavaScript.
+    expect(refusal('ada:hunter2@a:6379' as unknown as object, like)).toBe(`ShopStore: expected an object of options, such as ${like}, found '***@a:6379'`);
+    expect(refusal('redis://ada:hunter2@a:6379' as unknown as object)).toBe("ShopStore: expected an object of options, found 'redis://***@a:6379'");
+  });
+
+  it('takes options of any class', () => {
+    class Settings { readonly url = 'x'; readonly colour = 'red'; }
+    expect(refusal(new Settings())).toMatch(/^ShopStore: colour: no such option/);
+    expect(refusal(Object.assign(Object.create(null) as object, { url: 'x' }))).toBe('accepted');
   });
 
   it('is not misled by names that every object has', () => {

@@ -1,9 +1,10 @@
 import { describe, it, expect } from '@jest/globals';
+import { systemClock } from '../src/clock.js';
 import { checkSessionId, digestOf, newSessionId, shortName } from '../src/session-id.js';
 
 describe('session ids', () => {
   it('are 192 bits as 32 characters that may stand in a cookie, each new', () => {
-    const ids = Array.from({ length: 1000 }, newSessionId);
+    const ids = Array.from({ length: 1000 }, () => newSessionId(systemClock));
     expect(new Set(ids).size).toBe(1000);
     for (const id of ids) expect(id).toMatch(/^[A-Za-z0-9_-]{32}$/);
   });

@@ -7,8 +7,6 @@ import type { LogRecord, SessionLog } from './session-log.js';
 
 /** After so long without an echo a barrier is sent again. */
 const REPEAT_MS = 500;
-/** So long somebody waits for a barrier, and an entry for its echo, before it counts as unknown. */
-const PATIENCE_MS = 5_000;
 /** Who has read all and still misses the beginning waits so long for a snapshot. */
 const SNAPSHOT_MS = 15_000;
 /** What was folded is taken for the present of a put for so long; then a look is cheaper than a put that is void. */
@@ -58,9 +56,10 @@ export class LogReader {
   #unfollow: (() => void) | undefined;
   #cancelWatch: CancelTimer | undefined;
 
+  /** @param patienceMs so long somebody waits for a barrier, and an entry for its echo, before it counts as unknown */
   constructor(
     private readonly log: SessionLog, private readonly partition: number, private readonly barrierKey: string, private readonly clock: Clock,
-    private readonly hooks: ReaderHooks,
+    private readonly hooks: ReaderHooks, private readonly patienceMs: number,
   ) { this.reducer = new LogReducer(log.retainedBytes !== undefined); }
 
   /** Whether what it has read can be what a put is made of. */
@@ -90,7 +89,7 @@ export class LogReader {
   }
 
   /** Resolves when everything is read that was in the log at the call. */
-  barrier(patienceMs = PATIENCE_MS): Promise<void> {
+  barrier(patienceMs = this.patienceMs): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     return new Promise((resolve, reject) => {
       this.#waiters.push({ after: this.#serial, sinceMs: this.clock.monotonicMs(), patienceMs, resolve, reject });
@@ -185,6 +184,7 @@ export class LogReader {
   #beginAnew(): void {
     this.#gaps += 1; // a barrier that was sent before says nothing of what there is now
     this.#isReady = false;
+    this.#generation = this.log.generation?.(); // whoever is told may append, and be read, at once
     this.hooks.ready(false);
     for (const written of [...this.#pending.keys()]) this.#settle(written, undefined, unknown('the log went on without this instance'));
     this.#waste.length = 0;
@@ -265,8 +265,8 @@ export class LogReader {
 
   #overdue(nowMs: number): void {
     for (const [written, { sinceMs }] of this.#pending) {
-      if (sinceMs + PATIENCE_MS > nowMs) break;
-      this.#settle(written, undefined, unknown(`the log did not show a record within ${PATIENCE_MS} ms`));
+      if (sinceMs + this.patienceMs > nowMs) break;
+      this.#settle(written, undefined, unknown(`the log did not show a record within ${this.patienceMs} ms`));
     }
     this.#waiters = this.#waiters.filter(({ sinceMs, patienceMs, reject }) => {
       if (sinceMs + patienceMs > nowMs) return true;

@@ -11,9 +11,14 @@ const LEFT_MS = 5_000;
 /** One of its records is sent again so long after the log has refused it, or was sent and it said nothing. */
 const AGAIN_MS = { refused: 500, silent: 2_000 } as const;
 const RECORD_BYTES = 64;
+/** No key of a session, which has a context before it. */
+const END = 'end';
 
 type Kept = Omit<KeptEntry, 'kind' | 'id'>;
 type Begin = Extract<LogEntry, { kind: 'begin' }>;
+type Part = Extract<LogEntry, { kind: 'kept' | 'end' }>;
+
+const aboutOf = ({ key }: LogRecord, { kind }: Part): string => (kind === 'end' ? END : keyOf(key));
 
 /** As a newcomer sees it: what its keys had, and which of the records kept aside came after it began. */
 interface Begun { readonly nowMs: number; readonly state: Map<string, Kept>; readonly from: number }
@@ -38,6 +43,8 @@ export class LogSnapshots {
   #current: { readonly id: string; readonly atBytes: number; activeMs: number } | undefined;
   #failure: unknown;
   #own: { readonly id: string; readonly after: number; readonly sinceMs: number } | undefined;
+  /** Of the own one: what was sent and not answered, by the key that it is about; called when it is read. */
+  readonly #unanswered = new Map<string, () => void>();
 
   constructor(
     private readonly log: SessionLog, private readonly retainedBytes: number, private readonly partition: number, private readonly ownKey: string,
@@ -64,6 +71,7 @@ export class LogSnapshots {
   note(record: LogRecord, entry: LogEntry | undefined): void {
     this.#bytes += RECORD_BYTES + record.key.length + Buffer.byteLength(record.value ?? '');
     const nowMs = this.clock.monotonicMs();
+    if ((entry?.kind === 'kept' || entry?.kind === 'end') && this.#own?.id === entry.id) this.#unanswered.get(aboutOf(record, entry))?.();
     if (entry?.kind === 'begin') this.#began(entry, nowMs);
     else if (entry?.kind === 'kept' && this.#current?.id === entry.id) this.#current.activeMs = nowMs;
     else if (entry?.kind === 'end' && this.#current?.id === entry.id) {
@@ -125,43 +133,48 @@ export class LogSnapshots {
     const queue = state.values();
     const worker = async () => {
       for (const [key, kept] of queue) {
-        await this.#append(id, () => logKey(key, this.clock.randomHex(8)), { kind: 'kept', id, ...kept });
+        await this.#append(key, () => logKey(key, this.clock.randomHex(8)), { kind: 'kept', id, ...kept });
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, worker));
-    await this.#append(id, () => this.#nextKey('end'), { kind: 'end', id, count: state.length });
+    await this.#append(END, () => this.#nextKey('end'), { kind: 'end', id, count: state.length });
     // It may have been left meanwhile, for another generation.
     if (this.#own?.id === id) await this.log.forget?.(this.partition, after);
   }
 
   /** Again under another key, if it may not have got there: the second one changes nothing. */
-  async #append(id: string, key: () => string, entry: LogEntry): Promise<void> {
+  async #append(about: string, key: () => string, entry: Part): Promise<void> {
     const endMs = this.clock.monotonicMs() + LEFT_MS;
     for (;;) {
-      if (this.#own?.id !== id) throw new Error('left');
-      if (await this.#isTaken(key(), entry)) return;
+      if (this.#own?.id !== entry.id) throw new Error('left');
+      if (await this.#isTaken(about, key(), entry)) return;
       if (this.clock.monotonicMs() >= endMs) throw this.#failure instanceof Error ? this.#failure : new Error('the log does not answer');
     }
   }
 
-  /** False: it is to be sent again, now. Some logs refuse at once what they cannot send, others say nothing. */
-  #isTaken(written: string, entry: LogEntry): Promise<boolean> {
+  /**
+   * True: the log said so, or it was read. False: it is to be sent again, now. Some logs refuse at once what they cannot send, others say
+   * nothing, also of what they have taken.
+   */
+  #isTaken(about: string, written: string, entry: Part): Promise<boolean> {
     return new Promise((resolve) => {
-      let isOver = false;
-      const again = () => {
-        isOver = true;
-        resolve(false);
-      };
-      const cancel = this.clock.timer(again, AGAIN_MS.silent);
-      this.log.append(this.partition, written, writeEntry(entry)).then(() => {
-        cancel();
-        resolve(true);
-      }, (error: unknown) => {
+      const settle = (isTaken: boolean) => {
         cancel();
         // Another one was sent in its place, and the snapshot may be whole by now.
+        isOver = true;
+        // By now it may be another snapshot's, which has that key as well.
+        if (this.#unanswered.get(about) === read) this.#unanswered.delete(about);
+        resolve(isTaken);
+      };
+      let isOver = false;
+      let cancel = this.clock.timer(() => { settle(false); }, AGAIN_MS.silent);
+      const read = () => { settle(true); };
+      this.#unanswered.set(about, read);
+      this.log.append(this.partition, written, writeEntry(entry)).then(read, (error: unknown) => {
         if (isOver) return;
         this.#failure = error;
-        this.clock.timer(again, AGAIN_MS.refused);
+        cancel();
+        cancel = this.clock.timer(() => { settle(false); }, AGAIN_MS.refused);
       });
     });
   }

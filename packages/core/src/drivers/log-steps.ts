@@ -33,8 +33,11 @@ export class LogSteps {
   readonly #readers: readonly LogReader[];
   readonly #writer: string;
 
-  /** @param address under which signals to this instance stand, if the log carries them */
-  constructor(private readonly log: SessionLog, private readonly clock: Clock, private readonly context: DriverContext, address: string | undefined) {
+  /**
+   * @param address under which signals to this instance stand, if the log carries them
+   * @param patienceMs as {@link LogReader}'s
+   */
+  constructor(private readonly log: SessionLog, private readonly clock: Clock, private readonly context: DriverContext, address: string | undefined, patienceMs: number) {
     this.#writer = clock.randomHex(4);
     const own = address === undefined ? undefined : partitionOf(address, log.partitions);
     const hooks = {
@@ -43,7 +46,7 @@ export class LogSteps {
     };
     this.#readers = Array.from({ length: log.partitions }, (_, partition) => new LogReader(
       log, partition, logKey(`${context.context}.b`, this.#writer), clock,
-      { ...hooks, ready: (isReady) => { if (partition === own) context.listening(isReady); } },
+      { ...hooks, ready: (isReady) => { if (partition === own) context.listening(isReady); } }, patienceMs,
     ));
   }
 

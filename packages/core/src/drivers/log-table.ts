@@ -2,14 +2,19 @@ import { systemClock, type Clock } from '../clock.js';
 import { ClusterError } from '../errors.js';
 import { readStored, writeStored, type Stored } from '../record.js';
 import { LogLeases } from './log-leases.js';
+import { LANDS_MS } from './log-reducer.js';
 import { LogSteps, type Present } from './log-steps.js';
-import { absent, acquiring, commitStep, createStep, remainingMs, removeStep, sessionRecord, touchStep, type Step } from './record-steps.js';
+import { absent, acquiring, commitStep, createStep, microsecond, remainingMs, removeStep, sessionRecord, touchStep, type Step } from './record-steps.js';
 import type { SessionLog } from './session-log.js';
 import type {
-  Absent, Acquired, Claim, Committed, DriverContext, Gone, Message, Removed, SessionRecord, SessionTable, Stamp, StoreCapabilities, Then, Write,
+  Absent, Acquired, Claim, Committed, Creation, DriverContext, Gone, Message, Removed, SessionRecord, SessionTable, Stamp, StoreCapabilities, Then, Write,
 } from './session-table.js';
 
 const TOUCHES_AT_ONCE = 64;
+/** However short a call may be: a mark is shared by those who come later, and one that got lost is sent again only while somebody waits. */
+const LEAST_PATIENCE_MS = 5_000;
+/** Than whoever calls gives up: so that he hears why. */
+const SOONER_MS = 1_000;
 /** By how much a log's time jumps at most: a broker's clock, or that of any instance that writes. */
 const HOUR_MS = 3_600_000;
 const WEEK_MS = 7 * 24 * HOUR_MS;
@@ -42,9 +47,10 @@ export class LogTable implements SessionTable {
   }
 
   async #begin(context: DriverContext): Promise<void> {
-    await this.log.start?.(context);
+    const patienceMs = Math.min(Math.max((context.storeTimeoutMs ?? 0) - SOONER_MS, LEAST_PATIENCE_MS), LANDS_MS);
+    await this.log.start?.({ ...context, storeTimeoutMs: patienceMs });
     const addressed = this.log.signal === undefined ? addressOf(context, context.instanceId) : undefined;
-    const steps = new LogSteps(this.log, this.clock, context, addressed);
+    const steps = new LogSteps(this.log, this.clock, context, addressed, patienceMs);
     this.#steps = steps;
     this.#leases = new LogLeases(steps, (incarnation) => `${context.context}.l.${incarnation}`, this.log.retainedBytes === undefined ? HOUR_MS : WEEK_MS);
     await steps.start();
@@ -64,11 +70,11 @@ export class LogTable implements SessionTable {
     return this.#step<Acquired>(key, decide, false, contended);
   }
 
-  create(key: string, claim: Claim, write: Write, then: 'keep' | 'release'): Promise<'created' | 'exists'> {
+  create(key: string, claim: Claim, write: Creation, then: 'keep' | 'release'): Promise<'created' | 'exists'> {
     return this.#step(key, (present) => {
       const step = createStep(present, claim, write, then);
-      // Of what else is made, the settings, instances need one record to start; who starts may be the one that makes room.
-      if (step.put !== undefined && key.startsWith(sessionsOf(this.#assertStarted()))) this.#assertRoom();
+      // A change of an id makes room right after, and without settings no instance starts: it may be the one that makes room.
+      if (step.put !== undefined && (write.of ?? 'session') === 'session') this.#assertRoom();
       return step;
     }, true);
   }
@@ -122,6 +128,11 @@ export class LogTable implements SessionTable {
 
   sweep(limit: number): Promise<number> { return this.#started.sweep(limit); }
 
+  stored(): { readonly bytes: number; readonly maxBytes: number } | undefined {
+    const { maxBytes } = this.log;
+    return maxBytes === undefined || this.#steps === undefined ? undefined : { bytes: this.#steps.bytes, maxBytes };
+  }
+
   async *keys(): AsyncGenerator<string> {
     const { context } = this.#assertStarted();
     for (const key of await this.#started.keys()) {
@@ -149,7 +160,7 @@ export class LogTable implements SessionTable {
     }
     if (bytes < maxBytes) return;
     throw new ClusterError('CLUSTER_FULL', `the sessions of this context take ${bytes} bytes in the memory of every instance, `
-      + `and no new ones are taken at ${maxBytes}; those that exist go on. Raise the bound, or let sessions end earlier`);
+      + `and no new ones are taken at ${maxBytes}; those that exist go on. Raise the bound, as the store's page says, or let sessions end earlier`);
   }
 
   get #started(): LogSteps {
@@ -165,11 +176,7 @@ export class LogTable implements SessionTable {
 
 const stopped = () => new ClusterError('CLUSTER_UNAVAILABLE', 'the table is not started, or has been stopped');
 
-const sessionsOf = ({ context }: DriverContext): string => `${context}.s.`;
-
 const addressOf = ({ context }: DriverContext, instanceId: string): string => `${context}.m.${instanceId}`;
-
-const microsecond = (ms: number): number => Math.round(ms * 1000) / 1000;
 
 /** Content as it is by now. */
 function storedOf(key: string, present: Present | undefined): Stored | undefined {

@@ -16,7 +16,7 @@ export interface Step<A> {
 
 export const sameStamp = (a: Stamp, b: Stamp | undefined): boolean => a.grant === b?.grant && a.version === b.version;
 
-const microsecond = (ms: number): number => Math.round(ms * 1000) / 1000;
+export const microsecond = (ms: number): number => Math.round(ms * 1000) / 1000;
 
 /** Moves the durations of what was put `sinceMs` ago to now; undefined if it had expired after `datedMs`, by the clock that dates. */
 export function aged(stored: Stored, sinceMs: number, datedMs: number): Stored | undefined {

@@ -33,7 +33,7 @@ export interface SessionLog {
    * 1 KB more before the first line's end than it takes at first, since core puts the rest again.
    */
   readonly retainedBytes?: number | undefined;
-  /** Connects; rejects if the log cannot be used. */
+  /** Connects; rejects if the log cannot be used. `storeTimeoutMs` is how long core waits for a record: a second less than the manager does, and 5 to 30 s. */
   start?(context: DriverContext): Promise<void>;
   /** Ends what `start` began; a client that was passed in stays open. */
   stop?(): Promise<void>;

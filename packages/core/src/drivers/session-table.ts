@@ -57,6 +57,15 @@ export interface Write {
   readonly lifetimeMs: number;
 }
 
+/**
+ * What a create writes, and of what: a new session; one that goes on under this key and whose former one is removed right
+ * after; or the settings in which instances must agree. A table that bounds the number of sessions may refuse the first.
+ */
+export interface Creation extends Write {
+  /** Default: a session. */
+  readonly of?: 'session' | 'moved' | 'settings';
+}
+
 /** The lock after an atomic step: stays, is free, or belongs to this claim. */
 export type Then = 'keep' | 'release' | Claim;
 
@@ -99,6 +108,8 @@ export interface DriverContext {
   readonly listening: (up: boolean) => void;
   /** How large the encoded content of a session may become; undefined: unknown. */
   readonly maxRecordBytes?: number | undefined;
+  /** How long whoever calls waits for an answer; what takes longer is unknown to him. Undefined: he does not say. */
+  readonly storeTimeoutMs?: number | undefined;
 }
 
 /**
@@ -120,7 +131,7 @@ export interface SessionTable {
    */
   acquire(key: string, claim: Claim, from?: string, have?: Stamp): Promise<Acquired>;
   /** Stores version 1 if there is neither a record nor a tombstone; `created` again if the record's stamp has the claim's grant. */
-  create(key: string, claim: Claim, write: Write, then: 'keep' | 'release'): Promise<'created' | 'exists'>;
+  create(key: string, claim: Claim, write: Creation, then: 'keep' | 'release'): Promise<'created' | 'exists'>;
   /**
    * Writes under a grant. Another holder, an absent key or a tombstone: `fenced`. A change is made only to the content that it
    * is based on: the record's stamp must be `base`, in grant and version, else `behind`; the new stamp is (grant, base.version + 1),
@@ -149,4 +160,6 @@ export interface SessionTable {
   sweep?(limit: number): Promise<number>;
   /** All keys of the context, in no order; for tools. */
   keys?(): AsyncIterable<string>;
+  /** Of a table that takes no new sessions at a bound: how much it keeps, as far as it knows without asking. */
+  stored?(): { readonly bytes: number; readonly maxBytes: number } | undefined;
 }

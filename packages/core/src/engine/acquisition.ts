@@ -30,7 +30,7 @@ const LOOK_AGAIN_MS = 100;
 const JITTER = 0.25;
 // Taking over from an own grant is answered at once; more rounds than this mean that something else is at it too.
 const OWN_ROUNDS = 8;
-const ENDED_KEPT = 10_000;
+const MOST_KEPT = 10_000;
 
 /** What the rounds of one acquisition have shown so far. */
 interface Past {
@@ -67,7 +67,7 @@ export class Acquisition {
   hasEnded(incarnation: string): boolean { return this.#ended.has(incarnation); }
 
   notMe(incarnation: string): void {
-    if (this.#notMe.size >= ENDED_KEPT) this.#notMe.clear();
+    if (this.#notMe.size >= MOST_KEPT) this.#notMe.clear();
     this.#notMe.add(incarnation);
   }
 
@@ -102,7 +102,7 @@ export class Acquisition {
     for (let round = 0; ; round += 1) {
       engine.assertRunning();
       if (past.refusal !== undefined) throw past.refusal.error;
-      await this.#leaseMade(slot, asking);
+      if (!engine.lease.isMade) await leaseMade(engine, engine.now() + engine.settings.storeTimeoutMs, slot, asking.signal);
       const claim = this.#claim(slot);
       const have = slot.standby;
       const sentMs = engine.now();
@@ -193,13 +193,13 @@ export class Acquisition {
     const waitMs = await engine.calls.lapse(incarnation, quietMs, untilMs).catch(() => undefined);
     if (waitMs === undefined) return false;
     if (waitMs > 0) {
-      if (this.#looks.size >= ENDED_KEPT) this.#looks.clear();
+      if (this.#looks.size >= MOST_KEPT) this.#looks.clear();
       const now = engine.now();
       this.#looks.set(incarnation, { againMs: now + Math.min(waitMs, LOOK_AGAIN_MS), overMs: now + waitMs, quietMs });
       return false;
     }
     this.#looks.delete(incarnation);
-    if (this.#ended.size >= ENDED_KEPT) this.#ended.clear();
+    if (this.#ended.size >= MOST_KEPT) this.#ended.clear();
     this.#ended.add(incarnation);
     return true;
   }
@@ -229,17 +229,6 @@ export class Acquisition {
   /** When a request's begin must have ended. */
   #untilMs(asking: Asking): number { return asking.deadlineMs + this.engine.settings.storeTimeoutMs; }
 
-  /** After a lapse: waits until the store has acknowledged the next incarnation. */
-  async #leaseMade(slot: Slot, asking: Asking): Promise<void> {
-    const { engine } = this;
-    const untilMs = engine.now() + engine.settings.storeTimeoutMs;
-    while (!engine.lease.isMade) {
-      if (engine.now() >= untilMs) throw new ClusterError('CLUSTER_UNAVAILABLE', 'this instance lost its lease, and the store has not acknowledged a new one; retry');
-      await pause(engine.clock, ASK_AGAIN_MS, slot, asking.signal);
-      asking.signal?.throwIfAborted();
-    }
-  }
-
   #claim(slot: Slot): Claim {
     const { incarnation } = this.engine.lease;
     if (slot.claim?.incarnation !== incarnation) slot.claim = { incarnation, grant: this.engine.clock.randomHex(16) };
@@ -266,6 +255,17 @@ export class Acquisition {
     } else if (asked !== undefined) {
       this.engine.events.emit('handover', { session, direction: 'in', peer: last ?? asked.incarnation, waitedMs });
     }
+  }
+}
+
+/** After a lapse: waits until the store has acknowledged the next incarnation. */
+export async function leaseMade(engine: Engine, untilMs: number, slot?: Slot, signal?: AbortSignal): Promise<void> {
+  while (!engine.lease.isMade) {
+    const leftMs = untilMs - engine.now();
+    if (leftMs <= 0) throw new ClusterError('CLUSTER_UNAVAILABLE', 'this instance lost its lease, and the store has not acknowledged a new one; retry');
+    // A clock may not tell less than a millisecond apart.
+    await pause(engine.clock, Math.max(1, Math.min(ASK_AGAIN_MS, leftMs)), slot, signal);
+    signal?.throwIfAborted();
   }
 }
 

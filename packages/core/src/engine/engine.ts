@@ -8,12 +8,14 @@ import { Acquisition, unavailable, type Asking, type Gotten } from './acquisitio
 import { Affinity } from './affinity.js';
 import { Commit } from './commit.js';
 import type { Changed } from './conflict.js';
+import { Fullness } from './fullness.js';
 import { Giving } from './giving.js';
 import { HoldLimit } from './hold-limit.js';
 import { Lease } from './lease.js';
 import { instanceOf } from './messages.js';
 import { Ownership, type Held, type Slot } from './ownership.js';
 import { isPlainTable } from './plain-table.js';
+import { RepeatedFailure } from './repeated-failure.js';
 import type { RemoteWaiter } from './request-queue.js';
 import { Revokes } from './revokes.js';
 import { StoreCalls } from './store-calls.js';
@@ -54,11 +56,14 @@ export class Engine {
   readonly #sweeps: Sweeps;
   readonly #commit: Commit;
   readonly #affinity: Affinity;
+  /** A hand-written store does not say that a lock has gone, with a connection for instance: what it can be asked for is not taken from memory. */
+  readonly #readsEachTime: boolean;
   #draining = false;
   #isStopped = false;
 
   constructor(table: SessionTable, readonly instanceId: string, readonly settings: EngineSettings, readonly clock: Clock, readonly events: Events) {
     this.isPlain = isPlainTable(table);
+    this.#readsEachTime = isPlainTable(table) && table.readsWithoutLock;
     this.calls = new StoreCalls(table, clock, settings.storeTimeoutMs);
     this.slots = new Ownership(settings.maxInMemory, (slot) => { void this.giving.giveBack(slot); });
     this.acquisition = new Acquisition(this);
@@ -69,12 +74,14 @@ export class Engine {
     this.#commit = new Commit(this);
     this.giving = new Giving(this, this.#commit);
     this.#affinity = new Affinity(settings.affinity);
+    const beats = new RepeatedFailure(events, () => this.now(), 'the store acknowledges beats again');
+    const fullness = new Fullness(table, events);
     this.lease = new Lease(this.calls, clock, instanceId, settings, {
       lapsed: (before, next) => { this.#lapsed(before, next); },
       generation: (before, after) => { this.#rolledBack(before, after); },
       deaf: () => { void this.giving.giveAllBack(); },
-      beat: () => { this.touches.beat(); },
-      failed: (cause) => { events.emit('warning', { message: 'the store did not acknowledge a beat; repeating it', cause }); },
+      beat: () => { beats.worked(); fullness.look(); this.touches.beat(); },
+      failed: (cause) => { beats.failed('the store did not acknowledge a beat; repeating it', cause); },
     });
   }
 
@@ -87,7 +94,7 @@ export class Engine {
 
   async start(context: string): Promise<void> {
     await this.calls.start({
-      context, instanceId: this.instanceId, maxRecordBytes: this.settings.maxRecordBytes,
+      context, instanceId: this.instanceId, maxRecordBytes: this.settings.maxRecordBytes, storeTimeoutMs: this.settings.storeTimeoutMs,
       receive: (message) => { this.revokes.receive(message); },
       listening: (up) => { this.lease.listening(up); },
     }).catch((error: unknown) => { throw unavailable(error); });
@@ -139,7 +146,7 @@ export class Engine {
 
   /** Whether the held content may be served from memory, in this synchronous step. */
   servesMemory(slot: Slot): boolean {
-    return slot.held !== undefined && !slot.committing && this.isCurrent(slot.held);
+    return slot.held !== undefined && !slot.committing && !this.#readsEachTime && this.isCurrent(slot.held);
   }
 
   /** Whether memory says that the session is held here still. What this instance thinks expired may have been touched by others: the store is asked. */
@@ -187,6 +194,11 @@ export class Engine {
     slot.label = undefined;
     slot.user = undefined;
     if (this.giving.handOverIfDue(slot)) return;
+    // Its request ended without a send. Who is next asks for the lock itself.
+    if (slot.held !== undefined && this.isPlain) {
+      void this.giving.giveBack(slot);
+      return;
+    }
     const next = slot.queue.takeLocal();
     if (next !== undefined) {
       slot.busy = true;
@@ -230,7 +242,8 @@ export class Engine {
     const isWantedHere = slot.queue.localCount > 0;
     // Where signals do not arrive in time, who asked may wait no longer, and could not be asked for the lock soon. A free one is had by polling.
     const remote = goesOn || !(isWantedHere || this.lease.hears()) ? undefined : slot.queue.dueRemote;
-    const stays = goesOn || isWantedHere || this.keeps(held.fromPeer);
+    // Over a hand-written store the next request asks for the lock itself: it may have gone without a word.
+    const stays = goesOn || (isWantedHere && !this.isPlain) || this.keeps(held.fromPeer);
     const then: Then = remote?.claim ?? (stays ? 'keep' : 'release');
     if (changed === undefined && then === 'keep') return DONE;
     // A lock that is given away without a change names no content by which the store would show that it lost some.

@@ -1,5 +1,5 @@
 import type { FindOptions } from '../cluster-store.js';
-import type { Encoded } from '../drivers/session-table.js';
+import type { Absent, Encoded } from '../drivers/session-table.js';
 import { ClusterError } from '../errors.js';
 import type { ResolvedManagerOptions } from '../options.js';
 import { shortName } from '../session-id.js';
@@ -166,8 +166,7 @@ export class Finding {
     const { engine } = this;
     if (this.unknownIds.has(key)) return undefined;
     asking.signal?.throwIfAborted();
-    const { table } = engine.calls;
-    if (table instanceof PlainTable && !table.readsWithoutLock) return this.#contentByLock(key, asking);
+    if (this.#readsByLock) return this.#contentByLock(key, asking);
     const slot = engine.slots.get(key);
     const held = slot?.held;
     const grant = held?.claim.grant;
@@ -189,6 +188,19 @@ export class Finding {
     if (await this.lifetimes.touch(key, record, copy.ownIdleMs)) return this.content(key, asking);
     if (record.holder === undefined && engine.keeps(false)) this.#lockInBackground(key);
     return copy.attributes;
+  }
+
+  /** The last committed content of a session that was there, whatever memory has; or what says that it has ended. */
+  async contentAgain(key: string): Promise<Content | Absent> {
+    if (this.#readsByLock) return await this.#contentByLock(key, this.asking({})) ?? { kind: 'absent' };
+    const record = await this.engine.calls.read(key).catch((error: unknown) => { throw unavailable(error); });
+    return record.kind === 'absent' ? record : record.attributes ?? new Map<string, Encoded>();
+  }
+
+  /** A hand-written store may have no read without the lock. */
+  get #readsByLock(): boolean {
+    const { table } = this.engine.calls;
+    return table instanceof PlainTable && !table.readsWithoutLock;
   }
 
   /** For `have` of the next read or acquire. */

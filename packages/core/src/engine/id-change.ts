@@ -26,7 +26,7 @@ export async function moveSession(engine: Engine, turns: Turns, turn: Turn, newK
   }
   const { slot, held } = place;
   const content = change === undefined ? held.copy.attributes : applied(held.copy.attributes, change);
-  const next = await turns.records.create(newKey, content, turns.lifetimes.ofContent(0, content), deadlineMs, true);
+  const next = await turns.records.create(newKey, content, turns.lifetimes.ofContent(0, content), deadlineMs, true, 'moved');
   // Others may see the tombstone before this instance is told.
   slot.committing = true;
   let isBehind = false;

@@ -166,7 +166,7 @@ export class Lease {
     // An earlier try of the same beat may be the one that was executed: the store counts from that one.
     this.#tried ??= { sentMs, wallOffsetMs: this.clock.wallMs() - sentMs };
     try {
-      const answer = await this.calls.beat(incarnation, this.#n, this.settings.leaseMs);
+      const answer = await this.#sent(incarnation, this.#n);
       if (answer === 'lapsed' && this.#n === 0) {
         this.#begin();
         throw new ClusterError('CLUSTER_UNAVAILABLE', 'the store says that a lease has ended which is only now begun');
@@ -180,6 +180,18 @@ export class Lease {
       this.hooks.failed(error);
     }
     if (first) this.#schedule();
+  }
+
+  /** One that is not answered is sent again while the lease holds, however long others wait: it may be lost. Whichever is answered first counts. */
+  #sent(incarnation: string, n: number): ReturnType<StoreCalls['beat']> {
+    return new Promise((resolve, reject) => {
+      let cancel: CancelTimer = () => { /* set below */ };
+      const send = () => {
+        cancel = this.clock.timer(send, this.settings.leaseMs / BEATS);
+        this.calls.beat(incarnation, n, this.settings.leaseMs).then(resolve, reject).finally(() => { cancel(); });
+      };
+      send();
+    });
   }
 
   #acknowledged({ sentMs, wallOffsetMs }: Tried, generation: string): void {

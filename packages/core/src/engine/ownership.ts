@@ -98,6 +98,8 @@ export class Slot {
     this.queue.hear();
   }
 
+  /** How many requests here wait for it, the one included that waits for another instance to give it on. */
+  get waiting(): number { return this.queue.localCount + (this.busy && this.usedBy !== 'nobody' && this.holder !== undefined ? 1 : 0); }
   get isIdle(): boolean { return !this.busy && this.queue.isEmpty && this.claim === undefined; }
   get bytes(): number { return (this.held?.copy ?? this.standby)?.bytes ?? 0; }
 

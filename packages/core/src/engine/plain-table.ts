@@ -16,6 +16,15 @@ interface Locked {
   readonly snapshot: SessionSnapshot;
 }
 
+/** Finds of a session that the store has not answered. */
+interface Finds {
+  count: number;
+  /** The grant for which it is wanted now. */
+  wanted: string | undefined;
+  /** One of them was granted. */
+  isGranted: boolean;
+}
+
 /**
  * A hand-written ClusterStore seen as a table: acquire is `findSession`, commit is `sendSession`. It has no deltas, signals,
  * leases or stamps: nothing stays locked between two requests, an unknown outcome stays unknown, and the lock of a dead
@@ -24,11 +33,12 @@ interface Locked {
 export class PlainTable implements SessionTable {
   readonly capabilities: StoreCapabilities = { delta: false, rollback: false, gone: 'unknown', durability: 'process' };
   readonly #locked = new Map<string, Locked>();
-  /** Finds that the store has not answered, by key, and the grant for which the session is wanted now. */
-  readonly #finds = new Map<string, { count: number; wanted: string | undefined }>();
+  /** By key. */
+  readonly #finds = new Map<string, Finds>();
   /** Grants under which a session is being sent, to stay locked. */
   readonly #keeping = new Set<string>();
-  readonly #releasing = new Map<string, Promise<void>>();
+  /** Sends that have not ended, by key, also where nobody waits for them any more: to the store the next request is the same owner. */
+  readonly #sending = new Map<string, Promise<void>>();
 
   constructor(private readonly store: ClusterStore, private readonly manager: Manager) {}
 
@@ -39,19 +49,18 @@ export class PlainTable implements SessionTable {
   stop(): Promise<void> { return this.store.stop(); }
 
   async acquire(key: string, claim: Claim): Promise<Acquired> {
-    await this.#releasing.get(key);
-    const known = this.#locked.get(key);
-    if (known?.claim.grant === claim.grant) return { kind: 'granted', record: recordOf(known) };
-    const finds = this.#finds.get(key) ?? { count: 0, wanted: claim.grant };
-    finds.count += 1;
-    finds.wanted = claim.grant;
-    this.#finds.set(key, finds);
-    let locked: Locked | undefined;
+    const finds = this.#findFor(key, claim.grant);
     try {
+      await this.#sending.get(key);
+      const known = this.#locked.get(key);
+      if (known?.claim.grant === claim.grant) return { kind: 'granted', record: recordOf(known) };
+      if (finds.wanted === undefined) return { kind: 'busy', holder: SOMEBODY };
       const snapshot = await this.store.findSession(key, { waitMs: 0 });
       if (snapshot === undefined) return { kind: 'absent' };
-      locked = { claim, version: 1, snapshot };
-      if (finds.wanted === claim.grant) this.#locked.set(key, locked);
+      finds.isGranted = true;
+      const locked = { claim, version: 1, snapshot };
+      // An answer that comes late is older than what was stored since an earlier one to the same claim.
+      if (finds.wanted === claim.grant && this.#locked.get(key)?.claim.grant !== claim.grant) this.#locked.set(key, locked);
       return { kind: 'granted', record: recordOf(locked) };
     } catch (error) {
       if (ClusterError.is(error, 'CLUSTER_LOCKED')) return { kind: 'busy', holder: SOMEBODY };
@@ -60,12 +69,19 @@ export class PlainTable implements SessionTable {
     } finally {
       finds.count -= 1;
       if (finds.count === 0) {
-        const isWanted = this.#finds.get(key)?.wanted !== undefined;
         this.#finds.delete(key);
         // Answered after its request gave up: nobody else would give the lock back.
-        if (locked !== undefined && !isWanted) this.#release(key, locked.snapshot);
+        if (finds.isGranted && finds.wanted === undefined) this.#giveBack(key);
       }
     }
+  }
+
+  #findFor(key: string, grant: string): Finds {
+    const finds = this.#finds.get(key) ?? { count: 0, wanted: grant, isGranted: false };
+    finds.count += 1;
+    finds.wanted = grant;
+    this.#finds.set(key, finds);
+    return finds;
   }
 
   /** The request that asked under this grant waits no more; should the store lock the session for it after all, it is given back. */
@@ -76,12 +92,25 @@ export class PlainTable implements SessionTable {
     const locked = this.#locked.get(key);
     if (locked?.claim.grant !== grant) return;
     this.#locked.delete(key);
-    this.#release(key, locked.snapshot);
+    this.#release(locked.snapshot);
   }
 
-  #release(key: string, snapshot: SessionSnapshot): void {
-    const released = this.#send(snapshot, false, false).then(() => undefined, () => undefined).finally(() => { this.#releasing.delete(key); });
-    this.#releasing.set(key, released);
+  /** As it is by now: what the late answer showed may have been replaced by the next request, which to the store was the same owner. */
+  #giveBack(key: string): void {
+    this.#under(key, (async () => {
+      const snapshot = await this.store.findSession(key, { waitMs: 0 });
+      if (snapshot !== undefined) await this.store.sendSession(snapshot, { keep: false, isNew: false });
+    })());
+  }
+
+  /** Until it has ended the session is not asked for again. */
+  #under(key: string, call: Promise<void>): void {
+    const over = call.catch(() => undefined).finally(() => { if (this.#sending.get(key) === over) this.#sending.delete(key); });
+    this.#sending.set(key, over);
+  }
+
+  #release(snapshot: SessionSnapshot): void {
+    void this.#send(snapshot, false, false).catch(() => undefined);
   }
 
   async create(key: string, claim: Claim, write: Write, then: 'keep' | 'release'): Promise<'created' | 'exists'> {
@@ -109,34 +138,40 @@ export class PlainTable implements SessionTable {
       throw error;
     });
     const isWanted = this.#keeping.delete(grant);
+    if (then !== 'keep') this.giveUp(key, grant);
     if (sent === 'fenced') return { kind: 'fenced' };
     if (isWanted) this.#locked.set(key, { claim: locked.claim, version, snapshot });
-    else if (then === 'keep') this.#release(key, snapshot);
+    else if (then === 'keep') this.#release(snapshot);
     return { kind: 'done', version };
   }
 
   async remove(key: string, grant: string | undefined, _base: Stamp | undefined, why: Gone): Promise<Removed> {
     if (grant !== undefined && this.#locked.get(key)?.claim.grant !== grant) return { kind: 'fenced' };
-    this.#locked.delete(key);
     try {
       await this.store.removeSession(key, why);
     } catch (error) {
-      if (ClusterError.is(error, 'CLUSTER_MOVED')) return { kind: 'fenced', gone: 'moved' };
-      if (ClusterError.is(error, 'CLUSTER_FENCED')) return { kind: 'fenced' };
-      throw error;
+      // Else it may be locked still, and is given back when its request ends.
+      if (!ClusterError.is(error, 'CLUSTER_MOVED') && !ClusterError.is(error, 'CLUSTER_FENCED')) throw error;
+      this.#locked.delete(key);
+      return ClusterError.is(error, 'CLUSTER_MOVED') ? { kind: 'fenced', gone: 'moved' } : { kind: 'fenced' };
     }
+    this.#locked.delete(key);
     return { kind: 'removed' };
   }
 
   async read(key: string): Promise<SessionRecord | Absent> {
     const before = this.#locked.get(key);
-    if (before !== undefined) return recordOf(before);
+    if (before !== undefined && !this.readsWithoutLock) return recordOf(before);
     try {
       const snapshot = await this.store.readSession?.(key);
-      // Locked by now, or again: the store does not say that it is, and that would be taken for a loss of the lock.
       const locked = this.#locked.get(key);
-      if (locked !== undefined) return recordOf(locked);
-      return snapshot === undefined ? { kind: 'absent' } : recordOf({ claim: SOMEBODY, version: 0, snapshot }, false);
+      if (snapshot === undefined && locked !== undefined && locked !== before) return recordOf(locked);
+      if (snapshot === undefined) {
+        this.#locked.delete(key);
+        return { kind: 'absent' };
+      }
+      // The store does not say whose it is. What is locked here and said to be nobody's would be taken for lost.
+      return recordOf({ claim: SOMEBODY, version: 0, ...locked, snapshot }, locked !== undefined);
     } catch (error) {
       if (ClusterError.is(error, 'CLUSTER_MOVED')) return { kind: 'absent', gone: 'moved' };
       throw error;
@@ -153,8 +188,10 @@ export class PlainTable implements SessionTable {
   signal(): Promise<boolean> { return Promise.resolve(true); }
 
   async #send(snapshot: SessionSnapshot, keep: boolean, isNew: boolean): Promise<'done' | 'fenced'> {
+    const sent = (async () => { await this.store.sendSession(snapshot, { keep, isNew }); })();
+    this.#under(snapshot.id, sent);
     try {
-      await this.store.sendSession(snapshot, { keep, isNew });
+      await sent;
       return 'done';
     } catch (error) {
       if (ClusterError.is(error, 'CLUSTER_FENCED')) return 'fenced';

@@ -1,7 +1,8 @@
-import type { Encoded, Removed, Stamp } from '../drivers/session-table.js';
+import type { Creation, Encoded, Removed, Stamp } from '../drivers/session-table.js';
 import { ClusterError } from '../errors.js';
 import { sizeOf } from '../session.js';
 import { shortName } from '../session-id.js';
+import { leaseMade } from './acquisition.js';
 import type { Engine } from './engine.js';
 import { copyOf, NO_FORMER_GRANTS, pause, type Held, type Slot } from './ownership.js';
 import { refused, RETRY_MS, retryInMs } from './store-calls.js';
@@ -19,20 +20,21 @@ export class Records {
   constructor(private readonly engine: Engine, private readonly maxRecordBytes: number) {}
 
   /**
-   * Stores a new record under an own claim; its slot is entered. `keep`: the lock is kept for the caller. Tried for `storeTimeoutMs`:
-   * nobody knows its key, so that an unknown outcome needs no finding out.
+   * Stores a new record under an own claim; its slot is entered. `keep`: the lock is kept for the caller. `moved`: the caller
+   * removes the record under its former key right after. Tried for `storeTimeoutMs`: nobody knows its key, so that an unknown
+   * outcome needs no finding out.
    * @throws ClusterError CLUSTER_TOO_LARGE, CLUSTER_UNKNOWN_OUTCOME after that or the deadline, or the store's refusal
    */
-  async create(key: string, attributes: ReadonlyMap<string, Encoded>, lifetimeMs: number, deadlineMs: number, keep: boolean): Promise<Place> {
+  async create(key: string, attributes: ReadonlyMap<string, Encoded>, lifetimeMs: number, deadlineMs: number, keep: boolean, of: Creation['of'] = 'session'): Promise<Place> {
     const { engine } = this;
     this.checkSize(key, attributes);
     const untilMs = Math.min(deadlineMs, engine.now() + engine.settings.storeTimeoutMs);
-    if (!engine.lease.isMade) await this.#leaseMade(untilMs);
+    if (!engine.lease.isMade) await leaseMade(engine, untilMs);
     const slot = engine.slots.open(key);
     const claim = { incarnation: engine.lease.incarnation, grant: engine.clock.randomHex(16) };
     engine.occupy(slot, undefined, 'request');
     slot.claim = claim;
-    const write = { change: { set: attributes, remove: [], whole: true }, lifetimeMs };
+    const write = { change: { set: attributes, remove: [], whole: true }, lifetimeMs, of };
     const then = keep || engine.keeps(false) ? 'keep' : 'release';
     try {
       const answer = await this.#insist(untilMs, () => engine.calls.create(key, claim, write, then, untilMs));
@@ -64,15 +66,6 @@ export class Records {
     const sizes = [...attributes].map(([name, encoded]) => [name, sizeOf(name, encoded)] as const).sort(([, one], [, other]) => other - one);
     throw new ClusterError('CLUSTER_TOO_LARGE', `session ${shortName(key)}: its content would be ${bytes} bytes, maxRecordBytes is ${this.maxRecordBytes}; `
       + `the largest attribute is '${sizes[0]?.[0] ?? ''}' with ${sizes[0]?.[1] ?? 0}; nothing was stored`);
-  }
-
-  /** After a lapse: waits until the store has acknowledged the next incarnation. */
-  async #leaseMade(untilMs: number): Promise<void> {
-    const { clock, lease } = this.engine;
-    while (!lease.isMade) {
-      if (this.engine.now() >= untilMs) throw new ClusterError('CLUSTER_UNAVAILABLE', 'this instance lost its lease, and the store has not acknowledged a new one; retry');
-      await pause(clock, retryInMs(this.engine.now(), untilMs));
-    }
   }
 
   /** Repeats an idempotent call while its outcome is unknown, until the deadline. A refusal says nothing about the calls before it. */

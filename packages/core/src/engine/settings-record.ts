@@ -18,7 +18,7 @@ export async function agreeOnSettings(calls: StoreCalls, context: string, claim:
   const own = new Map(Object.entries({ ...settings, format: RECORD_FORMAT }).map(([name, value]) => [name, JSON.stringify(value)]));
   const key = settingsKey(context);
   for (let round = 0; round < 3; round += 1) {
-    const write = { change: { set: own, remove: [], whole: true }, lifetimeMs: lifetimeOf(settings.leaseMs) };
+    const write = { change: { set: own, remove: [], whole: true }, lifetimeMs: lifetimeOf(settings.leaseMs), of: 'settings' } as const;
     if (await calls.create(key, claim, write, 'release') === 'created') return;
     const record = await calls.read(key);
     if (record.kind === 'absent') continue;

@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.js';
-import type { Acquired, Claim, Committed, DriverContext, Gone, Message, Removed, SessionRecord, SessionTable, Absent, Stamp, Then, Write } from '../drivers/session-table.js';
+import type { Acquired, Claim, Committed, Creation, DriverContext, Gone, Message, Removed, SessionRecord, SessionTable, Absent, Stamp, Then, Write } from '../drivers/session-table.js';
 import { ClusterError } from '../errors.js';
 import { Deadlines } from './deadlines.js';
 
@@ -12,7 +12,7 @@ export const RETRY_MS = 50;
 export const retryInMs = (nowMs: number, untilMs: number): number => Math.max(1, Math.min(RETRY_MS, untilMs - nowMs));
 
 /** A table whose calls are counted and end within `timeoutMs`, and by `untilMs` at the latest: what a driver does not answer by then is unknown. */
-export class StoreCalls implements Omit<SessionTable, 'capabilities' | 'sweep' | 'keys'> {
+export class StoreCalls implements Omit<SessionTable, 'capabilities' | 'sweep' | 'keys' | 'stored'> {
   readonly counts: Record<string, number> = {};
   readonly #deadlines: Deadlines;
 
@@ -27,7 +27,7 @@ export class StoreCalls implements Omit<SessionTable, 'capabilities' | 'sweep' |
   acquire(key: string, claim: Claim, from?: string, have?: Stamp, untilMs?: number): Promise<Acquired> {
     return this.#within('acquire', () => this.table.acquire(key, claim, from, have), untilMs);
   }
-  create(key: string, claim: Claim, write: Write, then: 'keep' | 'release', untilMs?: number): Promise<'created' | 'exists'> {
+  create(key: string, claim: Claim, write: Creation, then: 'keep' | 'release', untilMs?: number): Promise<'created' | 'exists'> {
     return this.#within('create', () => this.table.create(key, claim, write, then), untilMs);
   }
   commit(key: string, grant: string, base: Stamp | undefined, write: Write, then: Then, untilMs?: number): Promise<Committed> {

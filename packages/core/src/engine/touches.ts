@@ -1,5 +1,6 @@
 import type { CancelTimer } from '../clock.js';
 import type { Engine } from './engine.js';
+import { RepeatedFailure } from './repeated-failure.js';
 
 const FLUSH_MS = 1_000;
 // A session of so short a life that more would be needed is not meant to be kept.
@@ -34,6 +35,7 @@ export class Touches {
   #due = new Map<string, number>();
   readonly #flushTimer: Soonest;
   readonly #useTimer: Soonest;
+  readonly #failure: RepeatedFailure;
   #flushing: Promise<void> | undefined;
   #isStopped = false;
   #kept: { readonly key: string; readonly lifetimeMs: number; readonly renew: () => Promise<void>; dueMs: number } | undefined;
@@ -42,6 +44,7 @@ export class Touches {
 
   constructor(private readonly engine: Engine) {
     this.#flushTimer = new Soonest(engine, () => { this.#flushing = this.#flush(); });
+    this.#failure = new RepeatedFailure(engine.events, () => engine.now(), 'sessions are touched again');
     this.#useTimer = new Soonest(engine, () => { this.onBeat?.(); });
   }
 
@@ -102,10 +105,11 @@ export class Touches {
         if (slot !== undefined) this.engine.dropRemoved(slot);
       }
       if (this.#kept !== undefined && gone.has(this.#kept.key)) await this.#kept.renew();
+      this.#failure.worked();
       return gone;
     } catch (cause) {
       for (const [key, lifetimeMs] of lifetimes) if (!this.#isStopped) this.add(key, lifetimeMs, FLUSH_MS);
-      this.engine.events.emit('warning', { message: `${lifetimes.size} sessions could not be touched; trying again`, cause });
+      this.#failure.failed('sessions in use, or the settings of the context, could not be touched; trying again', cause);
       return new Set();
     }
   }

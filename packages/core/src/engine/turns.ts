@@ -6,7 +6,6 @@ import type { ResolvedManagerOptions } from '../options.js';
 import { OrderOfUse } from '../order-of-use.js';
 import { handleOf, SessionState, stateOf, type Session } from '../session.js';
 import { newSessionId, shortName } from '../session-id.js';
-import { unavailable } from './acquisition.js';
 import type { Engine } from './engine.js';
 import { Finding } from './finding.js';
 import { Lifetimes } from './lifetimes.js';
@@ -35,7 +34,7 @@ export class Turns {
 
   constructor(
     private readonly engine: Engine, private readonly options: ResolvedManagerOptions,
-    private readonly keyOf: (id: string) => string, private readonly unknownIds: UnknownIds,
+    private readonly keyOf: (id: string) => string, private readonly unknownIds: UnknownIds, private readonly ready: () => Promise<void>,
   ) {
     this.lifetimes = new Lifetimes(engine, options);
     this.records = new Records(engine, options.maxRecordBytes);
@@ -52,7 +51,7 @@ export class Turns {
   get running(): number { return this.#running.size; }
 
   create(label: string | undefined): Session {
-    const id = newSessionId();
+    const id = newSessionId(this.engine.clock);
     const state = new SessionState(id, true, this.options.codec);
     return handleOf(new Turn(this, this.keyOf(id), state, label, 'new').state);
   }
@@ -158,7 +157,7 @@ export class Turns {
   }
 
   #publish(turn: Turn, change: Change | undefined, deadlineMs: number, goesOn: boolean): Promise<void> {
-    if (turn.access === 'new') return this.#sendNew(turn, change, deadlineMs, goesOn);
+    if (turn.access === 'new') return this.#sendNew(turn, change, goesOn);
     if (turn.access === 'exclusive') return this.#sendExclusive(turn, change, deadlineMs, goesOn);
     return change === undefined ? DONE : this.#sendSnapshot(turn, change, deadlineMs, goesOn);
   }
@@ -189,7 +188,7 @@ export class Turns {
       }
       this.#close(turn, 'moved to another id');
       if (turn.sharing !== undefined) await turn.sharing.publish(turn, true, () => { turn.sharing?.drop(turn, 'moved to another id', idChanged(turn.key)); return DONE; });
-      const id = newSessionId();
+      const id = newSessionId(this.engine.clock);
       const moved = await move(this.keyOf(id), this.finding.endBy());
       const session = this.openExclusive(id, moved, turn.label, moved.content);
       this.#passScope(turn, stateOf(session).turn, session);
@@ -214,9 +213,9 @@ export class Turns {
     turn.isSending = false;
     if (turn.sharing !== undefined) return;
     if (turn.access === 'snapshot') {
-      const record = await this.engine.calls.read(turn.key).catch((error: unknown) => { throw unavailable(error); });
-      if (record.kind === 'absent') throw ended(turn.key, record.gone ?? 'removed');
-      turn.state.rebase(record.attributes ?? new Map<string, Encoded>());
+      const found = await this.finding.contentAgain(turn.key);
+      if ('kind' in found) throw ended(turn.key, found.gone ?? 'removed');
+      turn.state.rebase(found);
     } else {
       turn.state.rebase(turn.place?.held.copy.attributes ?? turn.state.base);
     }
@@ -297,10 +296,10 @@ export class Turns {
     return { change: change && onTopOf(place.held.copy.attributes, change) };
   }
 
-  async #sendNew(turn: Turn, change: Change | undefined, deadlineMs: number, goesOn: boolean): Promise<void> {
+  async #sendNew(turn: Turn, change: Change | undefined, goesOn: boolean): Promise<void> {
     // A time-out alone is nothing to keep.
     if (change === undefined || change.set.size === (change.set.has(OWN_IDLE) ? 1 : 0)) return;
-    const place = await this.records.create(turn.key, change.set, this.lifetimes.ofContent(0, change.set), deadlineMs, goesOn);
+    const place = await this.ready().then(() => this.records.create(turn.key, change.set, this.lifetimes.ofContent(0, change.set), this.finding.endBy(), goesOn));
     turn.state.stored = true;
     this.unknownIds.delete(turn.key);
     turn.state.rebase(change.set, change);
