@@ -87,6 +87,13 @@ describe('a broken store is caught in processes', () => {
       .toHaveProperty('message', expect.stringMatching(/^with seed 1:\ni\d-\S+ answers again \d+ ms after nothing is wrong any more/));
   }, 60_000);
 
+  it('that is late for ever at a start, and not if that is once', async () => {
+    const module = new URL('./served/late-map.ts', import.meta.url);
+    const late = (isAlwaysLate: boolean) => ({ module, server: { config: (address: Address) => ({ ...address, isAlwaysLate }) } });
+    expect(await verdict(new MapHost(), 'while nothing goes wrong', late(false))).toBeUndefined();
+    expect(await verdict(new MapHost(), 'while nothing goes wrong', late(true))).toHaveProperty('message', expect.stringContaining('check that it can be reached'));
+  }, 120_000);
+
   it('that nothing is done to, though its harness says so', async () => {
     const server = { refuseWrites: () => undefined };
     expect(await verdict(new MapHost(), 'while a server refuses writes', { server }))

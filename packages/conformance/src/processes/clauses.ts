@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clause } from '../clause.js';
 import { disturbed, type Disturbance } from './disturbance.js';
 import type { ProcessBench } from './process-bench.js';
+import { Turn } from './turn.js';
 
 /** Something that can happen to a store, as its own tests know how. */
 export interface StoreFault extends Disturbance {
@@ -48,8 +49,9 @@ export const faultClauseOf = (fault: StoreFault): ProcessClause => ({
   exempt: () => fault.skipped,
   async run(bench) {
     const { recorder } = bench;
-    await disturbed(bench, fault);
     const { says } = fault;
+    // Who has a session may wait until the fault is over, and be told nothing; who begins one is told within storeTimeoutMs.
+    await disturbed(bench, fault, says && ((life) => Turn.create(recorder, life)));
     if (says !== undefined) bench.proof.ok([...recorder.said].some((text) => says.test(text)), `a request is told ${String(says)}; they were told: ${[...recorder.said].join('; ')}`);
   },
 });

@@ -27,8 +27,8 @@ export async function atWork(bench: ProcessBench, lives: readonly Life[], each: 
 /** All of them at once. */
 export const sendAll = (turns: readonly Turn[]): Promise<boolean[]> => Promise.all(turns.map((turn) => turn.send(turn.change('a'))));
 
-/** It happens while clients send requests; every instance answers again soon after its end. */
-export async function disturbed(bench: ProcessBench, disturbance: Disturbance): Promise<void> {
+/** It happens while clients send requests, `meanwhile` when it has begun; every instance answers again soon after its end. */
+export async function disturbed(bench: ProcessBench, disturbance: Disturbance, meanwhile?: (life: Life) => Promise<unknown>): Promise<void> {
   const { storeTimeoutMs, leaseMs } = bench.settings;
   const longMs = 1.5 * Math.max(storeTimeoutMs, leaseMs);
   const happens = async () => {
@@ -39,7 +39,7 @@ export async function disturbed(bench: ProcessBench, disturbance: Disturbance): 
     }
     const turns = await atWork(bench, bench.instances.serving, 1);
     await disturbance.begin();
-    const sent = sendAll(turns);
+    const sent = Promise.all([sendAll(turns), ...bench.instances.serving.map((life) => meanwhile?.(life))]);
     try {
       await sleep(disturbance.lastsMs ?? longMs);
     } finally {

@@ -14,12 +14,16 @@ export interface Accepted {
 
 type Around = (method: string, args: readonly unknown[], call: () => unknown) => unknown;
 
-/** The object, but for its methods, which are called by `around`. */
+/** What answers at once, and asks nobody. */
+const IMMEDIATE: ReadonlySet<string | symbol> = new Set(['stored', 'receiveSession']);
+
+/** The object, but for its methods that ask somebody, which are called by `around`. */
 function surrounded<T extends object>(target: T, around: Around): T {
   return new Proxy(target, {
     get(object, name) {
       const value: unknown = Reflect.get(object, name, object);
       if (typeof value !== 'function' || typeof name === 'symbol') return value;
+      if (IMMEDIATE.has(name)) return value.bind(object) as unknown;
       return (...args: unknown[]) => around(name, args, () => Reflect.apply(value, object, args) as unknown);
     },
   });
@@ -35,8 +39,6 @@ const stepping: Around = async (_method, _args, call) => {
 
 /** What a commit or create of a table says about whose change a version of a session is. */
 function acceptedBy(method: string, args: readonly unknown[], answer: unknown): Accepted | undefined {
-  // The record of the settings expires when nobody could touch it for long, and is made anew by whoever finds that.
-  if (!String(args[0]).includes('.s.')) return undefined;
   if (method === 'commit') {
     // As SessionTable has it: key, grant, base, write.
     const [key, grant, , write] = args as [string, string, unknown, Write];
@@ -44,14 +46,15 @@ function acceptedBy(method: string, args: readonly unknown[], answer: unknown): 
     return write.change !== undefined && committed.kind === 'done' ? { key, grant, version: committed.version } : undefined;
   }
   if (method !== 'create' || answer !== 'created') return undefined;
-  const [key, { grant }] = args as Parameters<SessionTable['create']>; // what the method is called with
-  return { key, grant, version: 1 };
+  const [key, { grant }, { of }] = args as Parameters<SessionTable['create']>; // what the method is called with
+  // The record of the settings expires when nobody could touch it for long, and is made anew by whoever finds that.
+  return of === 'settings' ? undefined : { key, grant, version: 1 };
 }
 
 /** A store whose every step can be the last of this process, and whose accepted changes are told. */
 export function watched(store: ClusterStore, accepted: (change: Accepted) => void): { readonly store: ClusterStore; readonly capabilities: StoreCapabilities | undefined } {
   const lent: unknown = Reflect.get(store, TABLE);
-  if (lent === undefined) return { store: surrounded(store, (method, args, call) => (method === 'receiveSession' ? call() : stepping(method, args, call))), capabilities: undefined };
+  if (lent === undefined) return { store: surrounded(store, stepping), capabilities: undefined };
   const table = surrounded(lent as SessionTable, async (method, args, call) => { // only ClusterStoreBase sets the symbol
     const answer = await stepping(method, args, call);
     const change = acceptedBy(method, args, answer);
