@@ -3,8 +3,6 @@ import type { KafkaRecord } from './port.js';
 
 /** Kafka's clients need one fetch for each record that is missing at the end of a batch. */
 const MOST_AT_ONCE = 50;
-/** Over this time core takes a record for lost; who asked for it asks again. */
-const PATIENCE_MS = 5_000;
 const AGAIN_MS = { first: 25, most: 200 } as const;
 /** What a batch has besides keys and values, and each record in it. */
 const OVERHEAD_BYTES = { batch: 100, record: 40 } as const;
@@ -28,8 +26,11 @@ export class Appender {
   #timer: NodeJS.Timeout | undefined;
   #lastError: Error | undefined;
 
-  /** @param send as `KafkaPort.send` */
-  constructor(private readonly maxBatchBytes: number, private readonly send: (batch: readonly KafkaRecord[]) => Promise<void>) {}
+  /**
+   * @param patienceMs how long a record is sent again and again; who asked for it asks again then
+   * @param send as `KafkaPort.send`
+   */
+  constructor(private readonly maxBatchBytes: number, private readonly patienceMs: number, private readonly send: (batch: readonly KafkaRecord[]) => Promise<void>) {}
 
   append(key: string, value: string | undefined): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
@@ -87,12 +88,12 @@ export class Appender {
   }
 
   #giveUp(): void {
-    const lateMs = performance.now() - PATIENCE_MS;
+    const lateMs = performance.now() - this.patienceMs;
     this.#waiting = this.#waiting.filter(({ sinceMs, tries, reject }) => {
       if (sinceMs > lateMs) return true;
       const cause = this.#lastError;
       reject(tries > 0 ? outcomeUnknown(cause) : new ClusterError('CLUSTER_UNAVAILABLE',
-        `Kafka took nothing for ${PATIENCE_MS} ms: ${cause?.message ?? 'it does not answer'}; nothing was changed`, { cause }));
+        `Kafka took nothing for ${this.patienceMs} ms: ${cause?.message ?? 'it does not answer'}; nothing was changed`, { cause }));
       return false;
     });
   }

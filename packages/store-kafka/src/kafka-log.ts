@@ -47,7 +47,7 @@ export class KafkaLog implements SessionLog {
     this.maxBytes = options.maxBytes;
   }
 
-  async start({ maxRecordBytes = 0 }: Pick<DriverContext, 'maxRecordBytes'> = {}): Promise<void> {
+  async start({ maxRecordBytes = 0, storeTimeoutMs = 5_000 }: Pick<DriverContext, 'maxRecordBytes' | 'storeTimeoutMs'> = {}): Promise<void> {
     if (this.#port !== undefined) throw new ClusterError('CLUSTER_BAD_OPTION', 'this store has been started');
     const port = this.options.open();
     this.#port = port;
@@ -55,7 +55,7 @@ export class KafkaLog implements SessionLog {
       const leastBatchBytes = maxRecordBytes + BESIDE_BYTES;
       const { maxBatchBytes } = await port.open({ ...this.options, leastBatchBytes });
       this.#checkSize(leastBatchBytes, maxBatchBytes, maxRecordBytes);
-      this.#read = Array.from({ length: this.partitions }, (_, number) => this.#partition(port, number, maxBatchBytes));
+      this.#read = Array.from({ length: this.partitions }, (_, number) => this.#partition(port, number, maxBatchBytes, storeTimeoutMs));
       // A broker that was just started has nobody yet who looks after groups.
       await insist(`the topic '${this.options.topic}' cannot be read`, FIRST_WITHIN_MS, () => this.#connect(port));
     } catch (error) {
@@ -95,10 +95,10 @@ export class KafkaLog implements SessionLog {
     return () => { partition.followers.delete(follower); };
   }
 
-  #partition(port: KafkaPort, number: number, maxBatchBytes: number): Partition {
+  #partition(port: KafkaPort, number: number, maxBatchBytes: number, patienceMs: number): Partition {
     const partition: Partition = {
       next: 0, seen: 0, last: undefined, followers: new Set(),
-      appender: new Appender(maxBatchBytes, async (batch) => {
+      appender: new Appender(maxBatchBytes, patienceMs, async (batch) => {
         const { seen } = partition;
         if (await port.send(number, batch) < seen) this.#wentBack(partition);
       }),

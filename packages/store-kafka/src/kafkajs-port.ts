@@ -26,6 +26,8 @@ export class KafkajsPort implements KafkaPort {
   readonly #line: Line;
   readonly #producer: Producer;
   readonly #timedOut = ({ payload: { apiName, broker } }: RequestTimeoutEvent): void => { if (AT_ONCE.includes(apiName)) this.#silent.add(broker); };
+  /** Those that have not joined their group yet: nobody else knows them. */
+  readonly #beginning = new Set<KafkajsReading>();
   #topic = '';
   #partitions = 0;
 
@@ -73,12 +75,15 @@ export class KafkajsPort implements KafkaPort {
   async read(reader: Reader): Promise<Reading> {
     const line = new Line(this.connection, this.#silent);
     const reading = new KafkajsReading(line, this.#timedOut, this.#topic, this.#partitions, reader);
+    this.#beginning.add(reading);
     try {
       await reading.begin();
       return reading;
     } catch (error) {
       await reading.stop();
       throw isWithoutCoordinator(error) ? new Error(NO_COORDINATOR, { cause: error }) : this.#failure(error);
+    } finally {
+      this.#beginning.delete(reading);
     }
   }
 
@@ -92,7 +97,9 @@ export class KafkajsPort implements KafkaPort {
     return new Error(isNamed ? message : `${message} (${brokers.join(', ')})`, { cause: error });
   }
 
-  close(): Promise<void> { return this.#line.close(() => this.#producer.disconnect()); }
+  async close(): Promise<void> {
+    await Promise.all([this.#line.close(() => this.#producer.disconnect()), ...[...this.#beginning].map((reading) => reading.stop())]);
+  }
 }
 
 /** One consumer, alone in a group of its own: kafkajs reads in no other way. */
@@ -103,6 +110,7 @@ class KafkajsReading implements Reading {
   #timer: NodeJS.Timeout | undefined;
   #hasBegun = false;
   #isOver = false;
+  #giveUp: (error: Error) => void = () => { /* it has not begun to join */ };
 
   constructor(
     private readonly line: Line, private readonly timedOut: (event: RequestTimeoutEvent) => void, private readonly topic: string, private readonly partitions: number,
@@ -130,6 +138,7 @@ class KafkajsReading implements Reading {
     consumer.on(events.FETCH, ({ payload: { nodeId } }) => { this.#fetching.delete(nodeId); });
     let timer: NodeJS.Timeout | undefined;
     const joined = new Promise<void>((resolve, reject) => {
+      this.#giveUp = reject;
       timer = setTimeout(() => { reject(new Error(`no group was joined within ${JOIN_MS} ms`)); }, JOIN_MS);
       consumer.on(events.GROUP_JOIN, () => { resolve(); });
       consumer.on(events.CRASH, ({ payload: { error } }) => {
@@ -182,6 +191,7 @@ class KafkajsReading implements Reading {
   async stop(): Promise<void> {
     this.#isOver = true;
     clearInterval(this.#timer);
+    this.#giveUp(new Error('it was stopped before it had joined its group'));
     const disconnected = this.#consumer.disconnect();
     // Else it waits for the fetch that is on its way. Nobody else is in its group, so it need not leave it.
     this.line.cut();

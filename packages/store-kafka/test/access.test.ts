@@ -1,8 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { execFileSync } from 'node:child_process';
-import { inspect } from 'node:util';
 import kafkajs, { type AclEntry, type Admin } from 'kafkajs';
 import { DistributedManager } from '@cluster/core';
+import { certified, refusalOf, testUser } from '../../../scripts/services/access.js';
 import { KafkaServer } from '../../../scripts/services/kafka.js';
 import { KafkaStore } from '../src/index.js';
 
@@ -13,15 +12,7 @@ const USERS = ['admin', 'shop', 'blind', 'finder', 'reader', 'writer', 'alone'] 
 type User = typeof USERS[number];
 const passwordOf = (user: User) => `secret-of-${user}`;
 
-/** A key, and a certificate that it signed itself. */
-function pem(): { readonly key: string; readonly certificate: string } {
-  const both = execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2',
-    '-subj', '/CN=cluster test', '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', '-', '-out', '-'], { stdio: 'pipe', encoding: 'utf8' });
-  const at = both.indexOf('-----BEGIN CERTIFICATE');
-  return { key: both.slice(0, at), certificate: both.slice(at) };
-}
-
-const { key, certificate } = pem();
+const { key, certificate } = certified();
 const line = (text: string) => text.trim().replaceAll('\n', '\\n');
 const config = {
   'ssl.keystore.type': 'PEM', 'ssl.keystore.key': line(key), 'ssl.keystore.certificate.chain': line(certificate),
@@ -59,35 +50,12 @@ const allow = (user: User, topic: string, rights: readonly Right[]) => admin.cre
 
 const managerOf = (user: User, topic: string, password?: string) => new DistributedManager(
   new KafkaStore({ connect: as(user, password), topic, replicas: 1 }), { context: 'shop' });
-async function refusalOf(manager: DistributedManager): Promise<unknown> {
-  try {
-    await manager.start();
-  } catch (error) {
-    return error;
-  } finally {
-    await manager.stop();
-  }
-  throw new Error('it has started');
-}
 
 describe('a user by SASL over TLS', () => {
-  it('with the rights that the page names makes the topic, and changes sessions', async () => {
-    await allow('shop', 'shop', ['Read', 'Write', 'Describe', 'DescribeConfigs', 'Create', 'Read on groups']);
-    const managers = [managerOf('shop', 'shop'), managerOf('shop', 'shop')] as const;
-    const [first, second] = managers;
-    await Promise.all(managers.map((manager) => manager.start()));
-    const session = first.createSession();
-    session.set('user', 'Anna');
-    await first.sendSession(session);
-    await second.update(session.id, (found) => { found.set('user', `${String(found.get('user'))} B`); });
-    expect(await first.update(session.id, (found) => found.get('user'))).toBe('Anna B');
-    await Promise.all(managers.map((manager) => manager.stop()));
-  });
-
-  it('with a wrong password is refused by start, which does not show it', async () => {
-    const error = await refusalOf(managerOf('shop', 'shop', 'not-the-secret'));
-    expect(error).toMatchObject({ code: 'CLUSTER_UNAVAILABLE', message: "Kafka refused (topic 'shop'): the user is not known, or the password is wrong; nothing was changed" });
-    expect(inspect(error, { depth: 9 })).not.toContain('not-the-secret');
+  testUser(it, {
+    allow: () => allow('shop', 'shop', ['Read', 'Write', 'Describe', 'DescribeConfigs', 'Create', 'Read on groups']),
+    managerOf: (password) => managerOf('shop', 'shop', password),
+    refusal: /^Kafka refused \(topic 'shop'\): the user is not known, or the password is wrong; nothing was changed$/,
   });
 
   it.each<{ user: User; rights: readonly Right[] }>([

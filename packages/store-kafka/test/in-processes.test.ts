@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import kafkajs from 'kafkajs';
 import { testProcesses, type ProcessHarness } from '@cluster/conformance';
 import { KafkaServer } from '../../../scripts/services/kafka.js';
-import { until } from '../../../scripts/services/server-process.js';
+import { LeaderFaults } from '../../../scripts/services/leader-faults.js';
 
 // KAFKA_NODES=3 runs it over three brokers, which takes several minutes; every elected leader costs some seconds.
 const NODES = process.env['KAFKA_NODES'] === '3' ? 3 : 1;
@@ -57,67 +57,18 @@ const intruded: Fault = {
   end: () => undefined,
 };
 
-/** The node that takes the writes, and how many have all that it has; it is asked of those that run. */
-async function lead(): Promise<{ readonly leader: KafkaServer | undefined; readonly inSync: number }> {
+const faults = new LeaderFaults(nodes, async () => {
   await admin.connect();
   const { topics } = await admin.fetchTopicMetadata({ topics: [TOPIC] });
   const [partition] = topics[0]?.partitions ?? [];
-  return { leader: nodes.find(({ nodeId }) => nodeId === partition?.leader), inSync: partition?.isr.length ?? 0 };
-}
-
-async function settled(): Promise<KafkaServer> {
-  let leader: KafkaServer | undefined;
-  await until('every node has everything', async () => {
-    const found = await lead().catch(() => undefined);
-    leader = found?.leader;
-    return leader?.pid !== undefined && found?.inSync === NODES;
-  }, 60_000);
-  if (leader === undefined) throw new Error('settled without a leader');
-  return leader;
-}
-
-/** Over when another node leads: then every instance answers again within its time, with the node that led still away. */
-function ofTheLeader(title: string, begin: (leader: KafkaServer) => Promise<void>, mend: (leader: KafkaServer) => Promise<void>): Fault {
-  let away: KafkaServer | undefined;
-  const mendTheLast = async () => {
-    const last = away;
-    away = undefined;
-    if (last !== undefined) await mend(last);
-  };
-  mending.push(mendTheLast);
-  return {
-    title: `the leader ${title}`,
-    begin: async () => {
-      for (const each of mending) await each();
-      away = await settled();
-      await begin(away);
-    },
-    end: () => until('another node leads', async () => {
-      const { leader } = await lead().catch(() => ({ leader: undefined }));
-      return leader !== undefined && leader !== away;
-    }),
-  };
-}
-const mending: (() => Promise<void>)[] = [];
-
-const all: Fault = {
-  title: 'all brokers are killed, and started again',
-  begin: async () => {
-    for (const each of mending) await each();
-    await settled();
-    await Promise.all(nodes.map((node) => node.kill()));
-  },
-  end: async () => {
-    await Promise.all(nodes.map((node) => node.restart()));
-    await settled();
-  },
-};
+  return { leader: nodes.find(({ nodeId }) => nodeId === partition?.leader), copies: partition?.isr.length ?? 0 };
+});
 
 const overThree: readonly Fault[] = [
-  ofTheLeader('is killed', (leader) => leader.kill(), (leader) => leader.restart()),
-  ofTheLeader('stands still', (leader) => leader.freeze(), (leader) => leader.thaw()),
-  ofTheLeader('is stopped politely', (leader) => leader.terminate(), (leader) => leader.restart()),
-  all,
+  faults.ofTheLeader('is killed', (leader) => leader.kill(), (leader) => leader.restart()),
+  faults.ofTheLeader('stands still', (leader) => leader.freeze(), (leader) => leader.thaw()),
+  faults.ofTheLeader('is stopped politely', (leader) => leader.terminate(), (leader) => leader.restart()),
+  faults.all,
 ];
 
 /** Brokers tell their clients where they listen, which would lead around the proxies. */
