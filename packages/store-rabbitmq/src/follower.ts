@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Channel, ConsumeMessage } from 'amqplib';
 import type { Life } from './link.js';
 import { readRecord, type RabbitRecord } from './record.js';
@@ -14,7 +13,6 @@ const MOST_AHEAD = 2;
 const SILENT_MS = 3_000;
 /** If nothing comes within this time from a stream's last place, it is empty. */
 const EMPTY_MS = 500;
-const LOOK_MS = 10;
 
 export interface FollowerHooks {
   take(record: RabbitRecord): void;
@@ -31,44 +29,30 @@ export interface FollowerHooks {
 export class Follower {
   #last: { readonly position: number; readonly content: Buffer } | undefined;
   #channel: Channel | undefined;
-  #silence: NodeJS.Timeout | undefined;
   #isOver = false;
 
-  constructor(private readonly queue: string, private readonly hooks: FollowerHooks) {}
+  constructor(private readonly hooks: FollowerHooks) {}
 
   /** In each life of the connection; resolves when what it has read before is seen to be there. */
-  attach(life: Life, beginning: number): Promise<void> {
+  async attach(life: Life, beginning: number): Promise<void> {
     const last = this.#last;
-    let isContinued = last === undefined;
-    // Of this life: the channel of the one before may still be closing.
-    let silence: NodeJS.Timeout | undefined;
-    return new Promise((resolve, reject) => {
-      const take = (message: ConsumeMessage) => {
-        clearTimeout(silence);
-        resolve();
-        if (this.#isOver) return;
-        const position = positionOf(message);
-        isContinued ||= position === last?.position && message.content.equals(last.content);
-        if (!isContinued || this.#misses(position)) this.#lose(life);
-        else this.#hand(message, position);
-      };
-      consume(life, this.queue, last?.position ?? beginning, take).then((channel) => {
-        this.#channel = channel;
-        channel.on('close', () => { clearTimeout(silence); });
-        if (this.#isOver) this.end();
-        if (this.#isOver || isContinued) resolve();
-        else this.#silence = silence = setTimeout(() => { this.#lose(life); }, SILENT_MS).unref();
-      }, reject);
-    });
+    if (last !== undefined && !await isThere(life, last)) this.#lose(life);
+    else await this.#read(life, last?.position ?? beginning);
   }
 
   end(): void {
     this.#isOver = true;
-    clearTimeout(this.#silence);
     this.#channel?.close().catch(() => undefined);
   }
 
+  async #read(life: Life, from: number): Promise<void> {
+    this.#channel = await consume(life, from, (message) => { this.#take(message, life); });
+    // It may have ended meanwhile.
+    if (this.#isOver) this.end();
+  }
+
   #lose(life: Life): void {
+    if (this.#isOver) return;
     this.#isOver = true;
     life.end(new Error('the stream does not have what was read from it any more'));
     this.hooks.lost();
@@ -81,31 +65,50 @@ export class Follower {
     return true;
   }
 
-  #hand({ content }: ConsumeMessage, position: number): void {
-    if (position <= (this.#last?.position ?? -1)) return;
-    this.#last = { position, content };
-    const record = readRecord(content, position);
+  #take(message: ConsumeMessage, life: Life): void {
+    const position = positionOf(message);
+    if (this.#isOver || position <= (this.#last?.position ?? -1)) return;
+    if (this.#misses(position)) {
+      this.#lose(life);
+      return;
+    }
+    this.#last = { position, content: message.content };
+    const record = readRecord(message.content, position);
     if (record !== undefined) this.hooks.take(record);
   }
 }
 
 /** What the newest record says of where reading may begin; 0 if there is none. */
-export async function newestBeginning(life: Life, queue: string): Promise<number> {
-  let newest: RabbitRecord | undefined;
-  const channel = await consume(life, queue, 'last', (message) => { newest ??= readRecord(message.content, positionOf(message)); });
-  for (let leftMs = EMPTY_MS; newest === undefined && leftMs > 0; leftMs -= LOOK_MS) await sleep(LOOK_MS);
+export const newestBeginning = async (life: Life): Promise<number> => (
+  await first(life, 'last', EMPTY_MS, (message) => readRecord(message.content, positionOf(message))?.beginning) ?? 0);
+
+const isThere = async (life: Life, { position, content }: { readonly position: number; readonly content: Buffer }): Promise<boolean> => (
+  await first(life, position, SILENT_MS, (message) => positionOf(message) === position && message.content.equals(content)) ?? false);
+
+/** What is said of the first message from a place on of which anything is; undefined: there was none within this time. */
+async function first<T>(life: Life, from: number | 'last', withinMs: number, say: (message: ConsumeMessage) => T | undefined): Promise<T | undefined> {
+  let answer: (said?: T) => void = () => undefined;
+  const answered = new Promise<T | undefined>((resolve) => { answer = resolve; });
+  const channel = await consume(life, from, (message) => {
+    const said = say(message);
+    if (said !== undefined) answer(said);
+  });
+  const timer = setTimeout(answer, withinMs).unref();
+  const said = await answered;
+  clearTimeout(timer);
+  // Rejects if the connection was lost: then it says nothing that nothing came.
   await channel.close();
-  return newest?.beginning ?? 0;
+  return said;
 }
 
 /** Hands over what is in a stream from a place on, until the channel is closed. */
-async function consume({ connection, end }: Life, queue: string, from: number | 'last', take: (message: ConsumeMessage) => void): Promise<Channel> {
+async function consume({ connection, stream, end }: Life, from: number | 'last', take: (message: ConsumeMessage) => void): Promise<Channel> {
   const channel = await connection.createChannel();
   channel.on('error', end);
   await channel.prefetch(PREFETCH);
   let unacknowledged = 0;
   let sinceMs = performance.now();
-  await channel.consume(queue, (message) => {
+  await channel.consume(stream, (message) => {
     if (message === null) {
       end(new Error('the stream was deleted'));
       return;

@@ -10,6 +10,7 @@ export interface LinkOptions { readonly urls: readonly string[]; readonly socket
 export interface Life {
   readonly connection: ChannelModel;
   readonly publisher: ConfirmChannel;
+  readonly stream: string;
   /** It is of no use any more. */
   readonly end: (error: unknown) => void;
 }
@@ -47,7 +48,7 @@ export class Link {
   #next = 0;
 
   /** @param prepare is done in each life before it is used; if it fails another one is tried */
-  constructor(private readonly options: LinkOptions, private readonly prepare: (life: Life) => Promise<void>) {}
+  constructor(private readonly options: LinkOptions, private readonly stream: string, private readonly prepare: (life: Life) => Promise<void>) {}
 
   /** Tries for some seconds, unless the broker says what is wrong. */
   async open(): Promise<void> {
@@ -62,11 +63,11 @@ export class Link {
   }
 
   /** Resolves when the broker has confirmed it; a rejection with CLUSTER_UNAVAILABLE says that it was not sent. */
-  async publish(queue: string, content: Buffer, life = this.life): Promise<void> {
+  async publish(content: Buffer, life = this.life): Promise<void> {
     if (life === undefined) throw unavailable(`there is no connection${this.#why}`, this.#trouble?.error);
     if (this.#blocked !== undefined) throw blocked(this.#blocked);
     await new Promise<void>((resolve, reject) => {
-      life.publisher.publish('', queue, content, { persistent: true, mandatory: true }, (error: unknown) => {
+      life.publisher.publish('', this.stream, content, { persistent: true, mandatory: true }, (error: unknown) => {
         if (error === null || error === undefined) resolve();
         else reject(new Error(`RabbitMQ did not confirm it: ${messageOf(error)}${this.#why}`, { cause: error }));
       });
@@ -139,7 +140,7 @@ export class Link {
     publisher.on('close', end);
     // It would be confirmed all the same.
     publisher.on('return', () => { end(new Error('the stream is not there any more')); });
-    const life = { connection, publisher, end };
+    const life = { connection, publisher, stream: this.stream, end };
     await this.prepare(life);
     return life;
   }

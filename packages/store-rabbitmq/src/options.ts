@@ -33,7 +33,7 @@ export const rabbitStoreOptions = {
     meaning: 'Each context has a stream of its own, `<stream>.<context>`; made if it is not there, else it must be as the options say.',
   } satisfies OptionSpec<string> as OptionSpec<string>,
   replicas: count(1, 'How many nodes keep it; most of them must have a change before it is acknowledged. In a cluster 3, and no more than it has nodes.', 1),
-  maxBytes: count(268_435_456, 'At so many bytes of sessions no new ones are taken (`CLUSTER_FULL`): every instance has all of them in memory. The stream takes up to nine times as many on the disk.', 1_048_576),
+  maxBytes: count(268_435_456, 'At so many bytes of sessions no new ones are taken (`CLUSTER_FULL`): every instance has all of them in memory. The stream takes up to nine times as many on the disk. To change it, delete the stream: all sessions end.', 1_048_576),
   instanceId: name(undefined, 'Name of this instance in locks and signals. Default: a random one.'),
 } as const satisfies OptionSpecs;
 

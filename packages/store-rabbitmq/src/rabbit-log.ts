@@ -14,8 +14,6 @@ const SEGMENTS = 8;
 /** RabbitMQ 4 takes 16 MiB in a message. Of a text without what stands before it: a snapshot puts it again, with more before it. */
 const MAX_TEXT_BYTES = 16_000_000;
 
-interface Running { readonly link: Link; readonly stream: string }
-
 /** A session log in a stream of RabbitMQ. Position is offset; each record says where the last snapshot begins, so that newcomers find it. */
 export class RabbitLog implements SessionLog {
   readonly capabilities = { durability: 'crash', rollback: true, gone: 'unknown' } as const;
@@ -25,7 +23,7 @@ export class RabbitLog implements SessionLog {
   readonly #followers = new Set<Follower>();
   readonly #time = new LogTime();
   readonly #holes = new Set<string>();
-  #running: Running | undefined;
+  #link: Link | undefined;
   #generation = 0;
   /** Nobody needs what stands before it, as far as is known. */
   #beginning: number | undefined;
@@ -36,13 +34,12 @@ export class RabbitLog implements SessionLog {
   }
 
   async start({ context }: DriverContext): Promise<void> {
-    if (this.#running !== undefined) throw new ClusterError('CLUSTER_BAD_OPTION', 'this store has been started');
-    const stream = `${this.options.stream}.${context}`;
-    const link: Link = new Link(this.options, async (life) => {
-      await this.#openStream(life, stream);
-      this.#beginning ??= await newestBeginning(life, stream);
+    if (this.#link !== undefined) throw new ClusterError('CLUSTER_BAD_OPTION', 'this store has been started');
+    const link: Link = new Link(this.options, `${this.options.stream}.${context}`, async (life) => {
+      await this.#openStream(life);
+      this.#beginning ??= await newestBeginning(life);
       // Whether it takes any.
-      if (this.#running === undefined) await link.publish(stream, this.#written('', undefined), life);
+      if (this.#link === undefined) await link.publish(this.#written('', undefined), life);
       for (const follower of this.#followers) await follower.attach(life, this.#beginning);
     });
     try {
@@ -51,30 +48,30 @@ export class RabbitLog implements SessionLog {
       await link.close();
       throw error;
     }
-    this.#running = { link, stream };
+    this.#link = link;
   }
 
   async stop(): Promise<void> {
-    const running = this.#running;
-    this.#running = this.#beginning = undefined;
+    const link = this.#link;
+    this.#link = this.#beginning = undefined;
     for (const follower of this.#followers) follower.end();
     this.#followers.clear();
-    await running?.link.close();
+    await link?.close();
   }
 
   async append(_partition: number, key: string, value: string | undefined): Promise<void> {
-    const { link, stream } = this.#started;
+    const link = this.#started;
     const content = this.#written(key, value);
     const textBytes = content.length - (content.indexOf('\n', content.indexOf('\n') + 1) + 1);
     if (textBytes > MAX_TEXT_BYTES) {
       throw new ClusterError('CLUSTER_TOO_LARGE', `RabbitMQ: a record would have ${textBytes} bytes of text, and it takes ${MAX_TEXT_BYTES}; nothing was changed`);
     }
-    await link.publish(stream, content);
+    await link.publish(content);
   }
 
   follow(_partition: number, take: (record: LogRecord) => void): () => void {
-    const { link: { life }, stream } = this.#started;
-    const follower = new Follower(stream, {
+    const { life } = this.#started;
+    const follower = new Follower({
       take: (record) => { this.#read(record, take); },
       holes: this.#holes,
       lost: () => {
@@ -106,7 +103,7 @@ export class RabbitLog implements SessionLog {
   #written(key: string, value: string | undefined): Buffer { return writeRecord(this.#time.nowMs, this.#beginning ?? 0, key, value); }
 
   /** Makes it unless it is there. */
-  async #openStream({ publisher }: Life, stream: string): Promise<void> {
+  async #openStream({ publisher, stream }: Life): Promise<void> {
     // One segment more: the oldest goes as a whole.
     const bytes = Math.ceil(ON_DISK * this.retainedBytes * (SEGMENTS + 1) / SEGMENTS);
     await publisher.assertQueue(stream, { durable: true, arguments: {
@@ -114,8 +111,8 @@ export class RabbitLog implements SessionLog {
     } });
   }
 
-  get #started(): Running {
-    if (this.#running === undefined) throw new ClusterError('CLUSTER_STOPPED', 'the RabbitMQ store is not running');
-    return this.#running;
+  get #started(): Link {
+    if (this.#link === undefined) throw new ClusterError('CLUSTER_STOPPED', 'the RabbitMQ store is not running');
+    return this.#link;
   }
 }

@@ -1,22 +1,13 @@
-import { execFileSync } from 'node:child_process';
-import { inspect } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import amqplib from 'amqplib';
 import { DistributedManager } from '@cluster/core';
 import type { LogRecord } from '@cluster/core/driver';
-import { RabbitServer, type Certified } from '../../../scripts/services/rabbitmq.js';
+import { certified, refusalOf, testUser } from '../../../scripts/services/access.js';
+import { RabbitServer } from '../../../scripts/services/rabbitmq.js';
 import { until } from '../../../scripts/services/server-process.js';
 import { RabbitStore } from '../src/index.js';
 import { RabbitLog } from '../src/rabbit-log.js';
 import { grant, setRights, type Right } from './rights.js';
-
-/** A key, and a certificate that it signed itself. */
-function certified(): Certified {
-  const both = execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2',
-    '-subj', '/CN=cluster test', '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', '-', '-out', '-'], { stdio: 'pipe', encoding: 'utf8' });
-  const at = both.indexOf('-----BEGIN CERTIFICATE');
-  return { key: both.slice(0, at), certificate: both.slice(at) };
-}
 
 const PASSWORD = 'the-secret';
 const tls = certified();
@@ -32,17 +23,6 @@ afterAll(() => server.stop());
 const managerOf = (options: { readonly password?: string; readonly socket?: object } = {}) => new DistributedManager(
   new RabbitStore({ urls: [as('shop', options.password ?? PASSWORD)], maxBytes: 1_048_576, socket: options.socket ?? socket }), { context: 'shop' });
 
-async function refusalOf(manager: DistributedManager): Promise<unknown> {
-  try {
-    await manager.start();
-  } catch (error) {
-    return error;
-  } finally {
-    await manager.stop();
-  }
-  throw new Error('it has started');
-}
-
 const refused = (text: string) => ({ code: 'CLUSTER_UNAVAILABLE', message: expect.stringContaining(text) });
 
 describe('a user by TLS', () => {
@@ -57,23 +37,10 @@ describe('a user by TLS', () => {
     expect(error).toMatchObject(refused(`: ${text}`));
   });
 
-  it('with the rights that the page names makes the stream, and changes sessions', async () => {
-    await setRights(server);
-    const managers = [managerOf(), managerOf()] as const;
-    const [first, second] = managers;
-    await Promise.all(managers.map((manager) => manager.start()));
-    const session = first.createSession();
-    session.set('user', 'Anna');
-    await first.sendSession(session);
-    await second.update(session.id, (found) => { found.set('user', `${String(found.get('user'))} B`); });
-    expect(await first.update(session.id, (found) => found.get('user'))).toBe('Anna B');
-    await Promise.all(managers.map((manager) => manager.stop()));
-  });
-
-  it('with a wrong password is refused by start, which does not show it', async () => {
-    const error = await refusalOf(managerOf({ password: 'not-the-secret' }));
-    expect(error).toMatchObject(refused('the user is not known, or the password is wrong'));
-    expect(inspect(error, { depth: 9 })).not.toContain('not-the-secret');
+  testUser(it, {
+    allow: () => setRights(server),
+    managerOf: (password) => managerOf(password === undefined ? {} : { password }),
+    refusal: /^RabbitMQ: 127\.0\.0\.1:\d+ cannot be used: .*: the user is not known, or the password is wrong$/,
   });
 
   it('is not given to a broker whose certificate nobody vouches for', async () => {

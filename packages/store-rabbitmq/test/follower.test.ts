@@ -10,6 +10,7 @@ import { writeRecord } from '../src/record.js';
 class ScriptedChannel extends EventEmitter {
   readonly acknowledged: number[] = [];
   isClosed = false;
+  isLost = false;
   from: unknown;
   #deliver: (message: ConsumeMessage | null) => void = () => undefined;
 
@@ -18,7 +19,10 @@ class ScriptedChannel extends EventEmitter {
     this.#deliver = deliver;
     this.from = options.arguments['x-stream-offset'];
   }
-  async close(): Promise<void> { this.isClosed = true; }
+  async close(): Promise<void> {
+    if (this.isLost) throw new Error('Channel closed');
+    this.isClosed = true;
+  }
 
   ack({ properties }: ConsumeMessage, allUpTo: boolean): void {
     if (allUpTo) this.acknowledged.push(Number(properties.headers?.['x-stream-offset']));
@@ -33,19 +37,28 @@ class ScriptedChannel extends EventEmitter {
   }
 }
 
-const connected = (channel: ScriptedChannel, ended: string[]): Life => (
+const connected = (channels: ScriptedChannel[], ended: string[]): Life => (
   // Nothing else of it is used.
-  { connection: { createChannel: async () => channel }, end: (error: Error) => { ended.push(error.message); } } as unknown as Life);
+  { connection: { createChannel: async () => {
+    channels.push(new ScriptedChannel());
+    return channels.at(-1);
+  } }, end: (error: Error) => { ended.push(error.message); } } as unknown as Life);
+
+const turn = () => new Promise(setImmediate);
 
 /** A follower of a stream, and what it says and does. */
 async function reading(holes = new Set<string>()) {
   const heard = { records: [] as LogRecord[], lost: 0, ended: [] as string[] };
-  const follower = new Follower('a', { take: (record) => { heard.records.push(record); }, lost: () => { heard.lost += 1; }, holes });
-  const attached = () => {
-    const channel = new ScriptedChannel();
-    return { channel, isAttached: follower.attach(connected(channel, heard.ended), 0) };
+  const follower = new Follower({ take: (record) => { heard.records.push(record); }, lost: () => { heard.lost += 1; }, holes });
+  /** In another life of the connection: the channel by which it looks whether what it had read is there, if there was anything. */
+  const attached = async () => {
+    const channels: ScriptedChannel[] = [];
+    const isAttached = follower.attach(connected(channels, heard.ended), 0);
+    isAttached.catch(() => undefined);
+    await turn();
+    return { channels, channel: channels[0]!, isAttached };
   };
-  const { channel, isAttached } = attached();
+  const { channel, isAttached } = await attached();
   await isAttached;
   return { heard, follower, channel, attached };
 }
@@ -64,8 +77,8 @@ describe('who reads a stream', () => {
   });
 
   it('acknowledges many at once, and none much later than the next one comes', async () => {
-    jest.useFakeTimers();
     const { channel } = await reading();
+    jest.useFakeTimers();
     for (let position = 0; position < 250; position += 1) channel.hand(position);
     expect(channel.acknowledged).toEqual([99, 199]);
     jest.advanceTimersByTime(2_000);
@@ -94,15 +107,14 @@ describe('who reads a stream', () => {
   it('ends a connection whose channel the broker closed, or whose stream it deleted, and none after it has ended itself', async () => {
     const { heard, channel, attached } = await reading();
     channel.emit('error', new Error('consumer timed out'));
-    const { channel: other } = attached();
-    await new Promise(setImmediate);
+    const { channel: other } = await attached();
     other.hand(null);
     expect(heard.ended).toEqual(['consumer timed out', 'the stream was deleted']);
   });
 
   it('hands over nothing when it has ended, also when that was in between', async () => {
     const { heard, channel, follower, attached } = await reading();
-    const { channel: other, isAttached } = attached();
+    const { channel: other, isAttached } = await attached();
     follower.end();
     await isAttached;
     for (const each of [channel, other]) each.hand(0);
@@ -114,11 +126,12 @@ describe('who comes back to a stream', () => {
   it('goes on after what it has read, if that is still there', async () => {
     const { heard, channel, attached } = await reading();
     for (const position of [0, 1]) channel.hand(position);
-    const { channel: next, isAttached } = attached();
-    await new Promise(setImmediate);
-    for (const position of [1, 2]) next.hand(position);
+    const { channels, channel: look, isAttached } = await attached();
+    look.hand(1);
     await isAttached;
-    expect([heard.lost, positions(heard.records), next.from]).toEqual([0, [0, 1, 2], 1]);
+    const next = channels[1]!;
+    for (const position of [1, 2]) next.hand(position);
+    expect([heard.lost, positions(heard.records), look.from, look.isClosed, next.from]).toEqual([0, [0, 1, 2], 1, true, 1]);
   });
 
   it.each([
@@ -129,21 +142,20 @@ describe('who comes back to a stream', () => {
     const { heard, channel, attached } = await reading();
     for (const position of [0, 1]) channel.hand(position);
     jest.useFakeTimers({ doNotFake: ['setImmediate'] });
-    const { channel: next } = attached();
-    await new Promise(setImmediate);
-    refill(next);
-    next.hand(3);
-    expect([heard.lost, positions(heard.records), heard.ended.length]).toEqual([1, [0, 1], 1]);
+    const { channels, channel: look, isAttached } = await attached();
+    refill(look);
+    await isAttached;
+    expect([heard.lost, positions(heard.records), heard.ended.length, channels.length]).toEqual([1, [0, 1], 1, 1]);
   });
 
   it('does not count the silence of a connection that is over', async () => {
     const { heard, channel, attached } = await reading();
     channel.hand(0);
     jest.useFakeTimers({ doNotFake: ['setImmediate'] });
-    const { channel: next } = attached();
-    await new Promise(setImmediate);
-    next.emit('close');
+    const { channel: look, isAttached } = await attached();
+    look.isLost = true;
     jest.advanceTimersByTime(10_000);
+    await expect(isAttached).rejects.toThrow('Channel closed');
     expect(heard.lost).toBe(0);
   });
 });

@@ -11,7 +11,7 @@ import { RabbitServer } from '../../../scripts/services/rabbitmq.js';
 import { until } from '../../../scripts/services/server-process.js';
 import { RabbitStore, type RabbitStoreOptions } from '../src/index.js';
 import { rabbitStoreModule } from '../src/inversify.js';
-import { Link } from '../src/link.js';
+import { Link, type Life } from '../src/link.js';
 import { RabbitLog } from '../src/rabbit-log.js';
 import { LogTime, readRecord, writeRecord } from '../src/record.js';
 
@@ -137,7 +137,7 @@ describe('a broker without memory', () => {
 describe('a connection', () => {
   it('is tried again while it is opened, unless what it is for is refused', async () => {
     let lives = 0;
-    const link = new Link({ urls: [server.url], socket: {} }, async () => {
+    const link = new Link({ urls: [server.url], socket: {} }, 'unused', async () => {
       lives += 1;
       if (lives < 3) throw new Error('others are making the stream');
     });
@@ -158,9 +158,26 @@ describe('a connection', () => {
     await expect(log.append(0, 'shop.s.1#1', 'x')).rejects.toMatchObject({ code: 'CLUSTER_STOPPED' });
   });
 
+  it('that is made anew leaves behind why there was none', async () => {
+    const lives: Life[] = [];
+    const link = new Link({ urls: [server.url], socket: {} }, 'cause', async (life) => {
+      await life.publisher.assertQueue(life.stream, { autoDelete: false });
+      lives.push(life);
+    });
+    await link.open();
+    lives[0]?.end(new Error('the first outage'));
+    await expect(link.publish(Buffer.from('x'))).rejects.toThrow(/the first outage$/);
+    await until('there is a connection again', async () => link.life !== undefined);
+    // Told while the connection is still there, as when a channel is closed by the broker.
+    const [asked] = await Promise.allSettled([link.publish(Buffer.from('x')), lives[1]?.publisher.close()]);
+    await link.close();
+    expect(asked).toMatchObject({ reason: { message: expect.stringMatching(/^RabbitMQ did not confirm it: /) } });
+    expect(asked).not.toMatchObject({ reason: { message: expect.stringContaining('the first outage') } });
+  });
+
   it('is not made anew at once each time while none lasts', async () => {
     let lives = 0;
-    const link = new Link({ urls: [server.url], socket: {} }, async ({ end }) => {
+    const link = new Link({ urls: [server.url], socket: {} }, 'unused', async ({ end }) => {
       lives += 1;
       setImmediate(end);
     });
