@@ -1,4 +1,4 @@
-import { headers, type StreamConfig } from 'nats';
+import { MsgHdrsImpl, type StreamConfig } from 'nats';
 import type { Entry } from '@cluster/core/driver';
 import { Doubted, isConflict, messageOf, reasonOf, Unanswered, unavailable } from './failures.js';
 import type { Link } from './link.js';
@@ -146,13 +146,11 @@ export class Bucket {
 
   async #publish(key: string, expected: number, { value, lifetimeMs }: Entry): Promise<Place | undefined> {
     const expiresMs = this.expires ? Infinity : Math.ceil(Date.now() + lifetimeMs);
-    const head = headers();
-    head.set(EXPECTED, String(expected));
-    if (this.expires) head.set('Nats-TTL', ttlOf(lifetimeMs));
-    else head.set(EXPIRES, String(expiresMs));
+    const until = this.expires ? { 'Nats-TTL': [ttlOf(lifetimeMs)] } : { [EXPIRES]: [String(expiresMs)] };
+    const headers = MsgHdrsImpl.fromRecord({ [EXPECTED]: [String(expected)], ...until });
     const sentMs = performance.now();
     try {
-      const { seq: sequence } = await this.link.ask<{ readonly seq: number }>(this.#subject(key), value, { headers: head });
+      const { seq: sequence } = await this.link.ask<{ readonly seq: number }>(this.#subject(key), value, { headers });
       this.#taken(sentMs);
       return { sequence, expiresMs };
     } catch (error) {

@@ -43,7 +43,7 @@ export class Link {
   #transport: { readonly socket?: Socket } | undefined;
   #upSinceMs = performance.now();
   /** It is down, and no other server is looked for any more. */
-  #isLost: boolean;
+  #isLost = false;
   #moving: NodeJS.Timeout | undefined;
   #left: string | undefined;
   #denied: Error | undefined;
@@ -57,7 +57,6 @@ export class Link {
     readonly connection: NatsConnection, private readonly isOwn: boolean,
     private readonly hasOthers: boolean, private readonly changed: (up: boolean) => void,
   ) {
-    this.#isLost = connection.isClosed();
     const inbox = `${createInbox((connection as unknown as Inside).options?.inboxPrefix)}.`;
     this.#requests = new Requests(connection, inbox, hasOthers);
     this.subscribe(`${inbox}*`, (message) => { this.#requests.answered(message); });
@@ -67,12 +66,16 @@ export class Link {
   }
 
   static async open(source: Source, hasOthers: boolean, changed: (up: boolean) => void): Promise<Link> {
-    if ('client' in source) return new Link(source.client, false, hasOthers, changed);
+    if ('client' in source) {
+      if (source.client.isClosed()) throw unavailable('NATS: expected a client that is connected, found one that was closed');
+      return new Link(source.client, false, hasOthers, changed);
+    }
     try {
       return new Link(await connect({ ...settings, ...source.connect }), true, hasOthers, changed);
     } catch (error) {
       const servers = [source.connect.servers].flat().join(', ');
-      throw unavailable(`NATS cannot be connected to at ${servers}: ${messageOf(error)}`, error);
+      const said = messageOf(error);
+      throw unavailable(`NATS cannot be connected to at ${servers}: ${said === 'tls' ? 'it has no TLS, which `connect.tls` asks for' : said}`, error);
     }
   }
 

@@ -81,12 +81,9 @@ export class NatsMap implements SessionMap {
   }
 
   async compareAndSet(key: string, expected: string | undefined, entry: Entry): Promise<string | undefined> {
-    if (expected !== undefined) {
-      const [sequence = NaN, expiresMs = NaN] = expected.split('/').map(Number);
-      return expiresMs > Date.now() ? this.#put(key, sequence, entry) : undefined;
-    }
-    const first = await this.#put(key, 0, entry);
-    if (first !== undefined) return first;
+    const [sequence = NaN, expiresMs = NaN] = expected === undefined ? [0, Infinity] : expected.split('/').map(Number);
+    const put = expiresMs > Date.now() ? await this.#put(key, sequence, entry) : undefined;
+    if (put !== undefined || expected !== undefined) return put;
     // It may be a marker that something was here, or an entry whose time is over.
     const last = await this.#started.bucket.last(key);
     return last !== undefined && isOver(last) ? this.#put(key, last.sequence, entry) : undefined;

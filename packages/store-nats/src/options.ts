@@ -25,7 +25,19 @@ export interface NatsConnect {
   readonly noRandomize?: boolean;
 }
 
-const OTHERS = ['name', 'user', 'pass', 'token', 'authenticator', 'tls', 'inboxPrefix', 'ignoreClusterUpdates', 'noRandomize'];
+const isText = (value: unknown): boolean => typeof value === 'string';
+const isFlag = (value: unknown): boolean => typeof value === 'boolean';
+/** Else nats waits in vain for a server to let it in, or does without. */
+const OTHERS: Readonly<Record<string, (value: unknown) => boolean>> = {
+  name: isText, user: isText, pass: isText, token: isText,
+  authenticator: (value) => [value].flat().every((each) => typeof each === 'function'),
+  tls: (value) => typeof value === 'object' && !Array.isArray(value),
+  inboxPrefix: isText, ignoreClusterUpdates: isFlag, noRandomize: isFlag,
+};
+
+/** Of what may be secret. */
+const kindOf = (value: unknown): string =>
+  (value === null ? 'null' : Array.isArray(value) ? 'an array' : typeof value === 'object' ? 'an object' : `a ${typeof value}`);
 
 /** A server as a URL, also where it is given without a scheme. */
 const urlOf = (server: string): string => (server.includes('://') ? server : `nats://${server}`);
@@ -36,9 +48,13 @@ const isServer = (value: unknown): value is string => typeof value === 'string' 
 
 /** The first entry that is not as expected; of a server nothing that stands before the `@`. Undefined: nothing. */
 function wrongIn(connect: unknown): string | undefined {
-  if (typeof connect !== 'object' || connect === null) return `a ${typeof connect}`;
-  const unknown = Object.keys(connect).find((key) => key !== 'servers' && !OTHERS.includes(key));
-  if (unknown !== undefined) return `an unknown '${unknown}'`;
+  if (typeof connect !== 'object' || connect === null || Array.isArray(connect)) return kindOf(connect);
+  for (const [key, value] of Object.entries(connect)) {
+    if (key === 'servers') continue;
+    const accepts = Object.hasOwn(OTHERS, key) ? OTHERS[key] : undefined;
+    if (accepts === undefined) return `an unknown '${key}'`;
+    if (value !== undefined && !accepts(value)) return `${kindOf(value)} as ${key}`;
+  }
   if (!('servers' in connect)) return 'no servers';
   const servers: readonly unknown[] = Array.isArray(connect.servers) ? connect.servers : [connect.servers];
   if (servers.length === 0) return 'an empty list of servers';
@@ -55,7 +71,7 @@ export const natsStoreOptions = {
     meaning: "A connection of the application's own; it is used, and never closed. Either this or `connect`.",
   } satisfies OptionSpec<NatsClient | undefined> as OptionSpec<NatsClient | undefined>,
   connect: {
-    default: undefined, expected: `the options of nats' connect: servers ('nats://a:4222' or a list of such), and of the others ${OTHERS.join(', ')}`,
+    default: undefined, expected: `the options of nats' connect: servers ('nats://a:4222' or a list of such), and of the others ${Object.keys(OTHERS).join(', ')}`,
     accepts: (value) => wrongIn(value) === undefined, shown: (value) => wrongIn(value) ?? '',
     meaning: "What nats' `connect` is given: `{ servers: ['nats://a:4222', 'nats://b:4222'], user, pass, tls }`. Either this or `client`.",
   } satisfies OptionSpec<NatsConnect | undefined> as OptionSpec<NatsConnect | undefined>,

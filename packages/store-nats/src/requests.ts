@@ -110,7 +110,8 @@ export class Requests {
     const { subject, content, headers } = asked;
     const reply = this.inbox + token;
     try {
-      this.connection.publish(subject, content, headers === undefined ? { reply } : { headers, reply });
+      // A Buffer, which has its place in a pool: the client's own encoding allocates each.
+      this.connection.publish(subject, Buffer.from(content), headers === undefined ? { reply } : { headers, reply });
       asked.copies += 1;
     } catch (error) {
       this.#fail(token, unsent(error));

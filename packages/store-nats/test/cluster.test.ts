@@ -15,13 +15,18 @@ const BUCKETS = 8;
 const ELECTION_MS = 40_000;
 /** Half a second, and as long again and a second more on a busy machine. */
 const AFTER_ELECTION_MS = 2_000;
+/** One second; where nothing is recognized it takes three. */
+const LEFT_MS = 2_500;
+/** For longer than a put says who leads. */
+const LATE_MS = 3_200;
+const LATE_LOOKS_MS = 30_000;
 
 let cluster: NatsCluster;
 beforeAll(async () => { cluster = await NatsCluster.start(); });
 afterAll(() => cluster.stop());
 
-const open: NatsMap[] = [];
-afterEach(async () => { await Promise.all(open.splice(0).map((map) => map.stop())); });
+const open: { stop(): unknown }[] = [];
+afterEach(async () => { for (const each of open.splice(0)) await each.stop(); });
 
 /** A map of its own, over one or more of the servers. */
 async function started(servers: string | string[], bucket: string): Promise<NatsMap> {
@@ -54,18 +59,30 @@ describe('a bucket that was just made in a cluster', () => {
   });
 });
 
-/** The way to the first server, on which answers can be lost. */
-async function way(): Promise<{ url: string; lose(): void; cut(): void; close(): void }> {
-  const { host, port } = cluster.nodes[0] ?? { host: '', port: 0 };
+/** The way to the first server, on which answers can be lost, or come late. */
+async function way() {
+  const { host, port } = firstNode();
   let isLost = false;
+  let late: string | undefined;
   const sockets = new Set<Socket>();
   const server = createServer((near) => {
     const far = connect(port, host);
     for (const [from, to] of [[near, far], [far, near]] as const) {
       sockets.add(from);
       from.on('error', () => undefined);
-      from.on('close', () => { to.destroy(); });
-      from.on('data', (bytes: Buffer) => { if (from === near || !isLost) to.write(bytes); });
+      from.on('close', () => {
+        sockets.delete(from);
+        to.destroy();
+      });
+      let freeMs = 0;
+      from.on('data', (bytes: Buffer) => {
+        if (from === far && isLost) return;
+        const nowMs = performance.now();
+        if (from === far && late !== undefined && bytes.includes(late)) freeMs = nowMs + LATE_MS;
+        // What follows stays behind it.
+        if (freeMs > nowMs) setTimeout(() => { to.write(bytes); }, freeMs - nowMs).unref();
+        else to.write(bytes);
+      });
     }
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -73,6 +90,9 @@ async function way(): Promise<{ url: string; lose(): void; cut(): void; close():
     // It listens on a port.
     url: `nats://127.0.0.1:${(server.address() as AddressInfo).port}`,
     lose: () => { isLost = true; },
+    /** Answers that have this in them come late from now on; with undefined none. */
+    delay: (text: string | undefined) => { late = text; },
+    isUsed: () => sockets.size > 0,
     cut: () => {
       isLost = false;
       for (const socket of sockets) socket.destroy();
@@ -170,4 +190,42 @@ describe('a look-up through a leader that is cut off', () => {
     await map.stop();
     await client.close();
   }, ELECTION_MS);
+});
+
+describe('a server that was cut off while it led', () => {
+  it('is left a second after one came there, as it takes no put', async () => {
+    const first = firstNode();
+    await started([...cluster.urls], 'former');
+    await ledBy(first, 'former');
+    const road = await way();
+    open.push({ stop: road.close }, { stop: () => { cluster.rejoin(); } });
+    cluster.isolate(first);
+    const starting = started([road.url, ...cluster.urls.slice(1)], 'former');
+    await until('it came', () => Promise.resolve(road.isUsed()));
+    const cameMs = performance.now();
+    await until('it is left', () => Promise.resolve(!road.isUsed()));
+    expect(performance.now() - cameMs).toBeLessThan(LEFT_MS);
+    expect(await (await starting).compareAndSet('shop.s.a', undefined, entry('x'))).toBeDefined();
+  }, ELECTION_MS);
+});
+
+describe('a look-up that cannot be believed in time', () => {
+  /** Answers that have this in them come late. */
+  const refused = async (late: string) => {
+    const road = await way();
+    // Which nobody moves to another server.
+    const client = await connectTo({ servers: road.url, ignoreClusterUpdates: true });
+    const map = mapAt(road.url, { source: { client }, bucket: 'late', replicas: 3 });
+    open.push(map, { stop: () => client.close() }, { stop: road.close });
+    await map.start(nobody);
+    await map.compareAndSet('shop.s.a', undefined, entry('x'));
+    road.delay(late);
+    await expect(map.get('shop.s.a')).rejects.toEqual(new Unanswered('NATS: what is put and looked up takes longer than 3000 ms'));
+    road.delay(undefined);
+    expect(await map.get('shop.s.a')).toMatchObject({ value: 'x' });
+  };
+
+  it('rejects after some of them, whether look-ups take too long or puts as well', async () => {
+    await Promise.all(['stream_msg_get_response', ''].map(refused));
+  }, LATE_LOOKS_MS);
 });

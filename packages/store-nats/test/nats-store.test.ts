@@ -34,17 +34,24 @@ describe('the options', () => {
       }));
   });
 
-  it.each<[object, string]>([
-    [{}, 'no servers'], [{ server: 'nats://a' }, "an unknown 'server'"], [{ servers: 'a', maxReconnectAttempts: 3 }, "an unknown 'maxReconnectAttempts'"],
+  it.each<[object | null, string]>([
+    [{}, 'no servers'], [{ server: 'nats://a' }, "an unknown 'server'"], [JSON.parse('{ "servers": "a", "__proto__": 1 }'), "an unknown '__proto__'"], [{ servers: 'a', toString: 1 }, "an unknown 'toString'"], [{ servers: 'a', tls: [] }, 'an array as tls'], [{ servers: 'a', maxReconnectAttempts: 3 }, "an unknown 'maxReconnectAttempts'"],
     [{ servers: [] }, 'an empty list of servers'], [{ servers: undefined }, 'no servers'], [{ servers: ['a', []] }, 'the server an array of 0'],
     [{ servers: '' }, "the server ''"], [{ servers: 'nats://a b' }, "the server 'nats://a b'"], [{ servers: 'redis://a:1' }, "the server 'redis://a:1'"],
     [{ servers: ['nats://a', 'tls://b'] }, "the server 'tls://b'"], [{ servers: 'nats://user:50%@a' }, "the server '***@a'"],
+    [['nats://a'], 'an array'], [null, 'null'], [{ servers: 'a', user: 'shop', pass: 5 }, 'a number as pass'], [{ servers: 'a', token: null }, 'null as token'],
+    [{ servers: 'a', tls: true }, 'a boolean as tls'], [{ servers: 'a', authenticator: {} }, 'an object as authenticator'], [{ servers: 'a', noRandomize: 'yes' }, 'a string as noRandomize'],
   ])('do not connect by %j, of which they name what is wrong', (connect, found) => {
     expect(() => made({ connect })).toThrow(new RegExp(`^NatsStore: connect: expected the options of nats' connect: servers .* found ${found.replace(/[*]/g, '\\$&')}$`));
   });
 
+  it('of connect may be undefined, but for the servers', () => {
+    expect(() => made({ connect: { servers: 'a', pass: undefined, tls: null, authenticator: [() => ({})] } })).not.toThrow();
+  });
+
   it('are either a client or how to connect', () => {
     expect(() => made({})).toThrow('NatsStore: expected either client or connect, found neither');
+    expect(() => made(place.client)).toThrow(/^NatsStore: expected an object of options, such as \{ client \} or \{ connect: .*, found an object of the class NatsConnectionImpl$/);
     expect(() => made({ client: place.client, ...here() })).toThrow('NatsStore: expected either client or connect, found both');
   });
 });
@@ -60,6 +67,16 @@ describe('a client', () => {
     const later = new DistributedManager(new NatsStore({ client: place.client }), { context: 'lent' });
     expect((await later.findSession(session.id, { access: 'snapshot' }))?.get('user')).toBe('Anna');
     await later.stop();
+  });
+
+  it('that was closed is refused by start', async () => {
+    const closed = await connect({ servers: place.server.url });
+    await closed.close();
+    const manager = new DistributedManager(new NatsStore({ client: closed }));
+    await expect(manager.start()).rejects.toMatchObject({
+      code: 'CLUSTER_UNAVAILABLE', message: 'NATS: expected a client that is connected, found one that was closed',
+    });
+    await manager.stop();
   });
 });
 
@@ -163,6 +180,12 @@ describe('a server that is not there', () => {
   it('is named by start', async () => {
     const manager = new DistributedManager(new NatsStore({ connect: { servers: 'nats://127.0.0.1:1' } }));
     await expect(manager.start()).rejects.toMatchObject({ code: 'CLUSTER_UNAVAILABLE', message: 'NATS cannot be connected to at 127.0.0.1:1: CONNECTION_REFUSED' });
+    await manager.stop();
+  });
+
+  it('or has no TLS is said so', async () => {
+    const manager = new DistributedManager(new NatsStore({ connect: { servers: place.server.url, tls: {} } }));
+    await expect(manager.start()).rejects.toThrow(`NATS cannot be connected to at 127.0.0.1:${place.server.port}: it has no TLS, which \`connect.tls\` asks for`);
     await manager.stop();
   });
 

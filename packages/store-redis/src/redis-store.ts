@@ -5,13 +5,15 @@ import { hints } from './hints.js';
 import { redisStoreOptions, type RedisStoreOptions } from './options.js';
 import { RedisTable } from './redis-table.js';
 
+const like = "{ client } or { url: 'redis://host:6379' }";
+
 /**
  * Keeps sessions in Redis 6.2 or later: a single server, one behind Sentinel, or Redis Cluster.
  * @throws ClusterError CLUSTER_BAD_OPTION naming each option that is not as expected; the server itself is checked by `start`
  */
 export class RedisStore extends ClusterStoreBase {
   constructor(options: RedisStoreOptions) {
-    const { instanceId, ...rest } = resolveOptions('RedisStore', redisStoreOptions, options, { hints });
+    const { instanceId, ...rest } = resolveOptions('RedisStore', redisStoreOptions, options, { like, hints });
     super(tableOver(rest), { instanceId });
   }
 }

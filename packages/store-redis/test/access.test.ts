@@ -7,7 +7,7 @@ import { Cluster, Redis } from 'ioredis';
 import { DistributedManager } from '@cluster/core';
 import { ask } from '../../../scripts/services/redis-wire.js';
 import { RedisServer } from '../../../scripts/services/redis.js';
-import { launch, ServerProcess, until } from '../../../scripts/services/server-process.js';
+import { freePort, launch, ServerProcess, until } from '../../../scripts/services/server-process.js';
 import { RedisStore } from '../src/index.js';
 
 let server: RedisServer;
@@ -86,7 +86,7 @@ describe('by TLS', () => {
 
   it('a client of Redis Cluster lends it to the connections to each node', async () => {
     const node = await RedisServer.start({ config: { 'cluster-enabled': 'yes' } });
-    const port = node.peerPort + 10_000; // peers have the one before
+    const port = await freePort(); // peers have the other one
     await tlsAt(node, port, 'tls-cluster', 'yes', 'cluster-announce-ip', node.host, 'cluster-announce-tls-port', String(port));
     await node.send('CLUSTER', 'ADDSLOTSRANGE', '0', '16383');
     await until('the cluster is whole', async () => String(await node.send('CLUSTER', 'INFO')).includes('cluster_state:ok'));

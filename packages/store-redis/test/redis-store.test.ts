@@ -60,6 +60,7 @@ describe('the options', () => {
     const client = new Redis({ lazyConnect: true });
     expect(() => made({ url: undefined })).toThrow('RedisStore: expected either client or url, found neither, or undefined');
     expect(() => made({ client, url: server.url })).toThrow('RedisStore: expected either client or url, found both');
+    expect(() => made(client)).toThrow(/^RedisStore: expected an object of options, such as \{ client \} or \{ url: 'redis:\/\/host:6379' \}, found an object of the class \w+$/);
   });
 });
 
