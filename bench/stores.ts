@@ -105,7 +105,7 @@ export function storeNamed(name: string): StoreName {
 }
 
 /** What the stores' pages say about leases and time-outs where a leader may have to be chosen. */
-export const settingsFor = (name: StoreName) => (name.includes('-r3') ? { leaseMs: 20_000, storeTimeoutMs: 10_000, lockTimeoutMs: 20_000 } : {});
+export const settingsFor = (name: StoreName) => (name.includes('-r3') ? { leaseMs: 20_000, storeTimeoutMs: 10_000, lockTimeoutMs: 25_000 } : {});
 
 /** In a process of the bench: the store of that name at an address that `startPlace` gave. */
 export const openStore = (name: StoreName, address: string): Promise<ClusterStore> => kinds[name].open(address);

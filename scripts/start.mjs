@@ -1,9 +1,14 @@
 // npm start [-- --store redis|nats|kafka|rabbitmq [--url redis://...]]: the shop of examples/shop, from its sources.
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
+import { usage } from './start-options.mjs';
 import { ensureKafka, ensureNats, ensurePackages, ensureRabbit, ensureRedis, root } from './install.mjs';
 
 const args = process.argv.slice(2);
+if (args.includes('--help') || args.includes('-h')) {
+  console.log(usage);
+  process.exit();
+}
 try {
   ensurePackages();
   const [, server] = /--store[= ](redis|nats|kafka|rabbitmq)\b/.exec(args.join(' ')) ?? [];

@@ -13,7 +13,7 @@ const doors: Readonly<Record<string, Door>> = {
   },
   '@cluster/core/driver': {
     values: 'behind Clock ClusterStoreBase count hasMethods isClusterStore managerOptions milliseconds name oneOf resolveOptions shown tableOf',
-    types: 'Absent Acquired Behind Change Claim Codec Committed DriverContext Encoded Entry Found Gone LogRecord ManualClock Message OptionSpec OptionSpecs '
+    types: 'Absent Acquired Behind Change Claim Codec Committed Creation DriverContext Encoded Entry Found Gone LogRecord ManualClock Message OptionSpec OptionSpecs '
       + 'Removed ResolvedOptions SessionLog SessionMap SessionRecord SessionTable Stamp StoreCapabilities Then Write',
   },
   '@cluster/core/inversify': { values: 'managerModule', types: '' },

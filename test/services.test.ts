@@ -274,18 +274,19 @@ describe('a RabbitMQ', () => {
     const mappers = nodes.flatMap((node) => node.mapperPid ?? []);
     await Promise.all(nodes.map((node) => node.stop()));
     expect([mapperPid!, ...mappers].map(isAlive)).toEqual([false, false]);
-  });
+  }, 120_000);
 });
 
-describe('npm run services -- up redis', () => {
-  const command = (...args: string[]) => spawn(process.execPath, ['scripts/services.mjs', ...args], { cwd: repository, stdio: ['ignore', 'pipe', 'inherit'] });
+describe('npm run services -- up', () => {
+  const command = (...args: string[]) => spawn(process.execPath, ['scripts/services.mjs', ...args], { cwd: repository, stdio: ['ignore', 'pipe', 'pipe'] });
   /** Resolves when it has said how it is ended. */
   const printed = async ({ stdout }: ReturnType<typeof command>) => {
     let text = '';
     for await (const part of stdout) if ((text += String(part)).includes('Ctrl-C')) break;
     return text;
   };
-  const portIn = (text: string) => Number(/redis:\/\/127\.0\.0\.1:(\d+)/.exec(text)![1]);
+  const portsIn = (text: string) => [...text.matchAll(/redis:\/\/127\.0\.0\.1:(\d+)/g)].map((match) => Number(match[1]));
+  const portIn = (text: string) => portsIn(text)[0]!;
 
   it.each([
     ['Ctrl-C', async (up: ReturnType<typeof command>) => { up.kill('SIGINT'); }],
@@ -301,6 +302,33 @@ describe('npm run services -- up redis', () => {
     await end(up, port);
     expect(await exit).toEqual([0, null]);
     await expect(ask(port, ['PING'])).rejects.toThrow('ECONNREFUSED');
+  });
+
+  it.each([
+    ['its server', ['redis'], 1, ''],
+    ['one of its servers', ['redis', '--cluster'], 3, ' The others were ended as well.'],
+  ])('ends with status 1 when %s is killed, and says so', async (_what, args, count, besides) => {
+    const up = command('up', ...args);
+    let complaint = '';
+    up.stderr.on('data', (part: Buffer) => { complaint += part.toString(); });
+    const ports = portsIn(await printed(up));
+    expect(ports).toHaveLength(count);
+    const killed = ports.at(-1)!;
+    const closed = once(up, 'close');
+    process.kill(Number(/process_id:(\d+)/.exec(String(await ask(killed, ['INFO', 'server'])))![1]), 'SIGKILL');
+    expect(await closed).toEqual([1, null]);
+    expect(complaint).toBe(`The server on port ${killed} has ended: SIGKILL.${besides}\n`);
+    for (const port of ports) await expect(ask(port, ['PING'])).rejects.toThrow('ECONNREFUSED');
+  });
+
+  it('prints a Kafka as the shop takes it, and as a store does', async () => {
+    const up = command('up', 'kafka');
+    const closed = once(up, 'close');
+    const [url, options] = (await printed(up)).split('\n');
+    up.kill('SIGINT');
+    const { host } = new URL(url!);
+    expect({ url, options }).toEqual({ url: `kafka://${host}`, options: `connect: { brokers: ['${host}'] }, replicas: 1` });
+    expect(await closed).toEqual([0, null]);
   });
 });
 

@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
 import { promisify } from 'node:util';
 import { rabbitScript } from '../install.mjs';
+import type { Certified } from './access.js';
 import { launch, ServerProcess, type Place } from './server-process.js';
 
 const COOKIE = 'clusterservices';
@@ -28,12 +29,8 @@ class PortMapper extends ServerProcess {
   }
 }
 
-/** Both as PEM. */
-export interface Certified { readonly key: string; readonly certificate: string }
-
 /** One node of RabbitMQ, as the current user and in a folder of its own. */
 export class RabbitServer extends ServerProcess {
-  #nodes: readonly RabbitServer[] = [this];
   #ownMapper: PortMapper | undefined;
 
   private constructor(place: Place, private readonly mapper: PortMapper, private readonly tls?: Certified) { super(place); }
@@ -55,29 +52,25 @@ export class RabbitServer extends ServerProcess {
     }
   }
 
-  /** So many nodes of one cluster. */
+  /** So many nodes of one cluster, one after another: started at the same time they wait for each other, in two of six tries for more than 30 s. */
   static async together(count: number): Promise<readonly RabbitServer[]> {
     const mapper = await PortMapper.start();
     const nodes: RabbitServer[] = [];
-    let allKnown = (): void => undefined;
-    const known = new Promise<void>((resolve) => { allKnown = resolve; });
-    const start = () => launch('rabbitmq', async (place) => {
-      if (nodes.length === count) throw new Error('a port of a node was taken by somebody else before it listened');
-      const node = new RabbitServer(place, mapper);
-      node.#nodes = nodes;
-      nodes.push(node);
-      if (nodes.length === count) allKnown();
-      await known;
-      await node.#configure();
-      return node;
-    });
-    const starting = await Promise.allSettled(Array.from({ length: count }, start));
+    try {
+      while (nodes.length < count) {
+        nodes.push(await launch('rabbitmq', async (place) => {
+          const node = new RabbitServer(place, mapper);
+          await node.#configure(nodes);
+          return node;
+        }));
+      }
+    } catch (error) {
+      await Promise.all([...nodes, mapper].map((each) => each.stop()));
+      throw error;
+    }
     const [first] = nodes;
     if (first !== undefined) first.#ownMapper = mapper;
-    const failed = starting.find((each) => each.status === 'rejected');
-    if (failed === undefined) return nodes;
-    await Promise.all([...nodes.map((node) => node.stop()), mapper.stop()]);
-    throw failed.reason;
+    return nodes;
   }
 
   get url(): string { return `${this.tls === undefined ? 'amqp' : 'amqps'}://${this.host}:${this.port}`; }
@@ -97,7 +90,8 @@ export class RabbitServer extends ServerProcess {
     return stdout;
   }
 
-  async #configure(): Promise<void> {
+  /** @param others that run, of the cluster that it joins */
+  async #configure(others: readonly RabbitServer[] = []): Promise<void> {
     const { host, port, folder, tls } = this;
     await mkdir(join(folder, 'data'), { recursive: true });
     const file = (name: string) => join(folder, `${name}.pem`);
@@ -105,11 +99,11 @@ export class RabbitServer extends ServerProcess {
       'listeners.tcp = none', `listeners.ssl.1 = ${host}:${port}`, `ssl_options.keyfile = ${file('key')}`, `ssl_options.certfile = ${file('certificate')}`,
     ];
     for (const [name, pem] of Object.entries(tls ?? {})) await writeFile(file(name), String(pem));
-    const others = this.#nodes.length === 1 ? [] : [
+    const formation = others.length === 0 ? [] : [
       'cluster_formation.peer_discovery_backend = classic_config',
-      ...this.#nodes.map(({ name }, at) => `cluster_formation.classic_config.nodes.${at + 1} = ${name}`),
+      ...[...others, this].map(({ name }, at) => `cluster_formation.classic_config.nodes.${at + 1} = ${name}`),
     ];
-    const lines = [...listeners, 'log.console = true', 'log.console.level = warning', 'log.file = false', ...others];
+    const lines = [...listeners, 'log.console = true', 'log.console.level = warning', 'log.file = false', ...formation];
     await writeFile(join(folder, 'rabbitmq.conf'), `${lines.join('\n')}\n`);
     await writeFile(join(folder, 'plugins'), '[].\n');
     await writeFile(join(folder, '.erlang.cookie'), COOKIE, { mode: 0o400 });

@@ -8,7 +8,18 @@ import { Keeper, type Command } from './keeper.js';
 export interface Place { readonly keeper: Keeper; readonly folder: string; readonly port: number; readonly peerPort: number }
 
 /** One start of a server, and how it ended. */
-interface Life { pid?: number; end?: string }
+class Life {
+  pid?: number;
+  end?: string;
+  /** Replaced by the promise below before anybody can call it. */
+  #over: (how: string) => void = () => undefined;
+  readonly ended = new Promise<string>((resolve) => { this.#over = resolve; });
+
+  finish(how: string): void {
+    this.end = how;
+    this.#over(how);
+  }
+}
 
 const READY_WITHIN_MS = 30_000;
 const PLACES_TRIED = 5;
@@ -23,7 +34,7 @@ const PEER_OFFSET = 10_000;
  * It does not keep this process alive.
  */
 export abstract class ServerProcess {
-  #life: Life = {};
+  #life = new Life();
   #isStopped = false;
 
   constructor(protected readonly place: Place) {}
@@ -35,6 +46,8 @@ export abstract class ServerProcess {
   get folder(): string { return this.place.folder; }
   /** Undefined while it does not run. */
   get pid(): number | undefined { return this.#life.end === undefined ? this.#life.pid : undefined; }
+  /** Resolves when its present process has ended, whoever ended it: `SIGKILL`, `status 1`. A restart begins a new one. */
+  get ended(): Promise<string> { return this.#life.ended; }
 
   protected abstract command(): Omit<Command, 'folder'>;
   /** Whether it answers; a rejection counts as no. */
@@ -75,9 +88,9 @@ export abstract class ServerProcess {
 
   async #start(): Promise<void> {
     const { keeper, folder } = this.place;
-    const life: Life = {};
+    const life = new Life();
     this.#life = life;
-    life.pid = await keeper.start({ folder, ...this.command() }, (how) => { life.end = how; });
+    life.pid = await keeper.start({ folder, ...this.command() }, (how) => { life.finish(how); });
   }
 
   /** Ends it and removes its folder. */
@@ -146,7 +159,8 @@ function leave(): void {
   keeper = undefined;
 }
 
-async function freePort(): Promise<number> {
+/** A port of 127.0.0.1 that nobody listens on, below those that the system gives to connections. */
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = PORTS.first + Math.floor(Math.random() * PORTS.count);
     if (await isFree(port) && await isFree(port + PEER_OFFSET)) return port;
