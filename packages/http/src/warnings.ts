@@ -63,7 +63,7 @@ export const warnings = {
   },
   STORE_FAILED: {
     meaning: 'a request was answered 503 after its handler had run, since the store refused its change or did not answer in time.',
-    remedy: "See why the store fails. `await sessions.start()` before listening tells what is wrong at once; after that each such error is told by the event `sendFailed` of the manager, and by NODE_DEBUG=cluster.",
+    remedy: "See why the store fails. `await sessions.start()` before listening tells what is wrong at once; each such error is told by the event `sendFailed` of the manager, and by NODE_DEBUG=cluster.",
   },
 } as const satisfies Record<string, { readonly meaning: string; readonly remedy: string }>;
 

@@ -57,7 +57,7 @@ describe('session() refuses', () => {
     ['a cookie that is no object', { store: store(), cookie: 'sid' }, /cookie: expected an object .*, found 'sid'/],
     ['an unknown cookie attribute', { store: store(), cookie: { signed: true } }, /cookie\.signed: no such option/],
     ['a name that breaks the header', { store: store(), name: 'a;b' }, /name: expected a cookie name/],
-    ['an empty secret', { store: store(), secret: '' }, /secret: expected a string that is not empty.*found a string/],
+    ['an empty secret', { store: store(), secret: '' }, /secret: expected a string that is not empty.*found an empty string/],
     ['no secret in the array', { store: store(), secret: [] }, /secret: expected/],
     ['a domain that breaks the header', { store: store(), cookie: { domain: 'a b' } }, /cookie\.domain: expected a domain name/],
     ['a path without a slash', { store: store(), cookie: { path: 'shop' } }, /cookie\.path: expected a path that begins with '\/'/],

@@ -1,5 +1,6 @@
+import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
-import type { Server } from 'node:http';
+import { Agent, request, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, it } from '@jest/globals';
@@ -62,6 +63,31 @@ describe('the samples of the guide', () => {
     const stream = await fetch(`${url}/report`, { method: 'POST', headers: { cookie: `sid=${visitor.cookies.get('sid') ?? ''}` } });
     expect((await visitor.post(`${url}/logout`)).status).toBe(200);
     expect(await stream.text()).not.toContain('data: 100');
+  });
+
+  it('a process that is asked to end gives its sessions on, and leaves no connection open', async () => {
+    process.env['PORT'] = '0';
+    const { server, sessions } = await import('./samples/rolling-restart.js');
+    const { port } = server.address() as AddressInfo;
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const post = async (path: string, cookie = '') => {
+      const sent = request({ port, path, agent, method: path === '/ready' ? 'GET' : 'POST', headers: { cookie } }).end();
+      const [reply] = await once(sent, 'response') as [IncomingMessage];
+      await once(reply.resume(), 'end');
+      return { status: reply.statusCode, connection: reply.headers.connection, cookie: reply.headers['set-cookie']?.[0]?.split(';')[0] };
+    };
+    const { cookie } = await post('/visit');
+    for (let n = 0; n < 50; n += 1) await post('/visit', cookie);
+    expect(sessions.health().held).toBe(1);
+    expect(await post('/ready')).toMatchObject({ status: 200, connection: 'keep-alive' });
+    const closed = once(server, 'close');
+    process.emit('SIGTERM');
+    expect(await post('/ready')).toMatchObject({ status: 503, connection: 'close' });
+    expect(await post('/visit', cookie)).toMatchObject({ status: 200, connection: 'close' });
+    expect(sessions.health()).toMatchObject({ status: 'draining', held: 0 });
+    await closed;
+    await sessions.stop(); // the same stop that the server's close has begun
+    agent.destroy();
   });
 
   it('a WebSocket: refused without a login, then counted in the session', async () => {

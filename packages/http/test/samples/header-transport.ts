@@ -14,7 +14,7 @@ export const sessions = session({
 export const server = createServer((req, res) => {
   void sessions.open(req, res).then((visitor) => {
     if (visitor === undefined) return;
-    visitor.set('visits', Number(visitor.get('visits') ?? 0) + 1);
-    res.end(`visit ${String(visitor.get('visits'))}`);
+    visitor.set('calls', Number(visitor.get('calls') ?? 0) + 1);
+    res.end(`visit ${String(visitor.get('calls'))}`);
   });
 });

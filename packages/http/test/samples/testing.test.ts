@@ -22,7 +22,7 @@ function application(sessions: SessionMiddleware) {
   return app;
 }
 
-const clock = Clock.manual();
+const clock = Clock.manual(); // one for all instances of a test: ids and grants are drawn from it
 const sessions = session({ store: new MemoryStore({ clock }), clock, idleTimeoutMs: 60_000 });
 const server = createServer(application(sessions));
 const get = (path: string, cookie = '') => fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`, { headers: { cookie } });
