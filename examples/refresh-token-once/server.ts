@@ -18,8 +18,9 @@ function stop() {
   if (stopping) return;
   stopping = true;
   if (process.connected) process.disconnect();
-  server.close(() => void sessions.stop());
-  server.closeIdleConnections();
+  server.prependListener('request', (_req, res) => { res.shouldKeepAlive = false; });
+  void sessions.drain(); // the other process gets what nobody uses here
+  setTimeout(() => server.close(() => void sessions.stop()), 1000); // running requests are answered first; then every lock is given back
 }
 process.once('SIGTERM', stop);
 process.once('SIGINT', stop);

@@ -122,8 +122,11 @@ export class Cluster {
     running.state = 'up';
   }
 
-  /** Lets every process finish, release its sessions and end. Resolves to the number of sessions that are still locked. */
-  async stop(): Promise<number> {
+  /**
+   * Lets every process finish, release its sessions and end; kills those that take longer. Resolves to the number of sessions
+   * that are still locked; undefined: a process ended otherwise, so nobody knows.
+   */
+  async stop(withinMs = STOP_WITHIN_MS): Promise<number | undefined> {
     this.#stopping = true;
     await Promise.all([...this.#running.values()].map(async (running) => {
       if (running.child.exitCode !== null || running.child.signalCode !== null) return;
@@ -132,13 +135,13 @@ export class Cluster {
       const gone = Promise.all([once(child, 'exit'), child.connected ? once(child, 'disconnect') : undefined]);
       this.#resume(running);
       if (running.child.connected) running.child.send('stop', () => undefined);
-      const late = setTimeout(() => { running.child.kill('SIGKILL'); }, STOP_WITHIN_MS);
+      const late = setTimeout(() => { running.child.kill('SIGKILL'); }, withinMs);
       await gone;
       clearTimeout(late);
     }));
-    return [...this.#running.values()]
-      .filter(({ child }) => child.exitCode === 0)
-      .reduce((sum, { health }) => sum + (health?.held ?? 0), 0);
+    const last = [...this.#running.values()];
+    if (last.some(({ child }) => child.exitCode !== 0)) return undefined;
+    return last.reduce((sum, { health }) => sum + (health?.held ?? 0), 0);
   }
 
   /** Calls to the store by method, of every process that has lived here, as last reported. */

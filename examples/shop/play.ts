@@ -1,4 +1,4 @@
-import { setTimeout as pause } from 'node:timers/promises';
+import { setTimeout } from 'node:timers/promises';
 import { NAMES, type Name } from './cluster.js';
 import type { Takeover } from './moves.js';
 import { judge, type Figures } from './records.js';
@@ -7,17 +7,23 @@ import type { Stage } from './stage.js';
 import { duration, plural, type Measured, type Timeline } from './timeline.js';
 
 /** What the acts of the play share. */
-interface Scene extends Stage { readonly timeline: Timeline; readonly leaseMs: number }
+interface Scene extends Stage {
+  readonly timeline: Timeline;
+  readonly leaseMs: number;
+  /** Rejects when the shop is closed. */
+  readonly pause: (ms: number) => Promise<void>;
+}
 
 const SHOPPERS = 12;
 const PAUSE_MS = 3000;
 const CAUGHT = { changes: 2, withinMs: 1500, settledForMs: 8 };
 
-/** Plays the demo on running processes: shoppers, a kill, a restart, a pause. */
-export async function play(stage: Stage, timeline: Timeline, leaseMs: number): Promise<{ figures: Figures; measured: Measured }> {
-  const scene: Scene = { ...stage, timeline, leaseMs };
+/** Plays the demo on running processes: shoppers, a kill, a restart, a pause. `closing` ends it, and sends the shoppers away. */
+export async function play(stage: Stage, timeline: Timeline, leaseMs: number, closing: AbortSignal): Promise<{ figures: Figures; measured: Measured }> {
+  const pause = (ms: number) => setTimeout(ms, undefined, { signal: closing });
+  const scene: Scene = { ...stage, timeline, leaseMs, pause };
   const { cluster, url } = stage;
-  const shoppers = new Shoppers(SHOPPERS, url);
+  const shoppers = new Shoppers(SHOPPERS, url, closing);
   timeline.say(`${SHOPPERS} shoppers with 3 tabs each start adding to their carts`);
   shoppers.start();
   await pause(1500);
@@ -44,7 +50,7 @@ export async function play(stage: Stage, timeline: Timeline, leaseMs: number): P
 const WIDE = 25;
 
 /** Resolves when a process works on several changes at once, or when that does not happen in time. */
-async function inTheMiddle({ proxy }: Scene, name: Name): Promise<number> {
+async function inTheMiddle({ proxy, pause }: Scene, name: Name): Promise<number> {
   const until = performance.now() + CAUGHT.withinMs;
   while (performance.now() < until) {
     if (proxy.changesAt(name) >= CAUGHT.changes) {
@@ -57,7 +63,7 @@ async function inTheMiddle({ proxy }: Scene, name: Name): Promise<number> {
 }
 
 async function killInTheMiddle(scene: Scene, name: Name): Promise<number | undefined> {
-  const { cluster, timeline, moves, leaseMs } = scene;
+  const { cluster, timeline, moves, leaseMs, pause } = scene;
   const inside = await inTheMiddle(scene, name);
   const health = cluster.member(name).health;
   const killedAtMs = performance.now();
@@ -83,7 +89,7 @@ async function restart({ cluster, timeline, moves }: Scene, name: Name): Promise
 }
 
 async function pauseBeyondLease(scene: Scene, name: Name): Promise<number | undefined> {
-  const { cluster, timeline, moves, leaseMs } = scene;
+  const { cluster, timeline, moves, leaseMs, pause } = scene;
   const before = { fenced: moves.fenced, lapsed: moves.lapsed };
   await inTheMiddle(scene, name);
   const pausedAtMs = performance.now();

@@ -1,13 +1,17 @@
 import { Agent, request as send, type IncomingMessage, type ServerResponse } from 'node:http';
+import { setTimeout as pause } from 'node:timers/promises';
 
 /** A process that requests can be given to; without a port while it is not running. */
 export interface Target { readonly name: string; readonly port: number | undefined }
 
 type Outcome = 'answered' | 'refused' | 'broken';
 
+/** What the last health checks of a target came to, and how many in a row. */
+interface Seen { readonly what: string; readonly sinceMs: number; readonly checks: number }
+
 const CHECK_EVERY_MS = 100;
-const ROUNDS = 5;
 const SILENT_AFTER_MS = 300;
+const GIVE_UP_AFTER_MS = 10_000;
 const MAX_BODY_BYTES = 65_536;
 const HOP_BY_HOP = new Set(['connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'expect']);
 
@@ -23,12 +27,14 @@ export class RoundRobinProxy {
   // A fresh connection for each request: a refused one proves that nothing was sent.
   readonly #agent = new Agent({ keepAlive: false });
   readonly #silent = new Set<string>();
+  readonly #seen = new Map<string, Seen>();
   readonly #reads = new Map<string, Set<() => void>>();
   readonly #changes = new Map<string, number>();
   readonly #checks: NodeJS.Timeout;
   #turn = 0;
 
-  constructor(private readonly targets: () => readonly Target[]) {
+  /** @param giveUpAfterMs for so long a read goes from one silent target to the next */
+  constructor(private readonly targets: () => readonly Target[], private readonly giveUpAfterMs = GIVE_UP_AFTER_MS) {
     this.#checks = setInterval(() => { for (const target of targets()) this.#check(target); }, CHECK_EVERY_MS);
     this.#checks.unref();
   }
@@ -52,9 +58,11 @@ export class RoundRobinProxy {
       parts.push(part);
     }
     const isRead = request.method === 'GET' || request.method === 'HEAD';
-    // A read that fell silent everywhere, on a machine with too much to do, goes round again.
-    for (let round = 1, isAnyThere = true; isAnyThere && round <= ROUNDS; round++) {
-      isAnyThere = false;
+    // By time: on a machine with too much to do every target may be silent for some seconds.
+    const giveUpAtMs = performance.now() + this.giveUpAfterMs;
+    let isAnyThere: boolean;
+    do {
+      isAnyThere = this.#silent.size > 0; // a round may have left them out
       for (const target of this.#inTurn()) {
         const outcome = await this.#forward(target, request, Buffer.concat(parts), response, isRead);
         if (outcome === 'answered' || response.destroyed) return;
@@ -64,8 +72,8 @@ export class RoundRobinProxy {
         }
         if (outcome === 'broken') isAnyThere = true;
       }
-    }
-    answer(response, 503, 'no process of the shop is up', { 'retry-after': '1' });
+    } while (isAnyThere && performance.now() < giveUpAtMs && await pause(CHECK_EVERY_MS, !response.destroyed));
+    answer(response, 503, `no process of the shop is up; health checks saw: ${this.#sights()}`, { 'retry-after': '1' });
   }
 
   #inTurn(): Target[] {
@@ -115,12 +123,23 @@ export class RoundRobinProxy {
   }
 
   #check({ name, port }: Target): void {
-    if (port === undefined) { this.#silent.delete(name); return; }
+    if (port === undefined) { this.#silent.delete(name); this.#see(name, 'not running'); return; }
     const check = send({ host: '127.0.0.1', port, path: '/health', agent: this.#agent, timeout: SILENT_AFTER_MS });
-    check.once('timeout', () => { check.destroy(); this.#fallSilent(name); });
-    check.once('error', () => undefined); // a refused connection shows itself to requests
-    check.once('response', (reply) => { reply.resume(); this.#silent.delete(name); });
+    check.once('timeout', () => { check.destroy(new Error(`no answer in ${SILENT_AFTER_MS} ms`)); this.#fallSilent(name); });
+    // A refused connection shows itself to requests.
+    check.once('error', (error: NodeJS.ErrnoException) => { this.#see(name, error.code ?? error.message); });
+    check.once('response', (reply) => { reply.resume(); this.#silent.delete(name); this.#see(name, 'an answer'); });
     check.end();
+  }
+
+  #see(name: string, what: string): void {
+    const last = this.#seen.get(name);
+    this.#seen.set(name, last?.what === what ? { ...last, checks: last.checks + 1 } : { what, sinceMs: performance.now(), checks: 1 });
+  }
+
+  #sights(): string {
+    const sights = [...this.#seen].map(([name, { what, sinceMs, checks }]) => `${name} ${what} (${checks} in ${Math.round(performance.now() - sinceMs)} ms)`);
+    return sights.length === 0 ? 'none was made yet' : sights.join(', ');
   }
 
   #fallSilent(name: string): void {

@@ -15,7 +15,7 @@ class Shopper {
   #cookie: string | undefined;
   #items = 0;
 
-  constructor(readonly number: number, private readonly url: string) {}
+  constructor(readonly number: number, private readonly url: string, private readonly closing: AbortSignal) {}
 
   /** Adds a first item, then goes on in three tabs until `signal` says that it is enough. */
   async shop(signal: AbortSignal): Promise<void> {
@@ -46,14 +46,14 @@ class Shopper {
 
   async #ask(method: string, path: string): Promise<Answer> {
     const response = await fetch(`${this.url}${path}`, {
-      method, signal: AbortSignal.timeout(GIVE_UP_AFTER_MS), headers: this.#cookie === undefined ? {} : { cookie: this.#cookie },
+      method, signal: AbortSignal.any([AbortSignal.timeout(GIVE_UP_AFTER_MS), this.closing]), headers: this.#cookie === undefined ? {} : { cookie: this.#cookie },
     });
     const text = await response.text();
     const cutOff = response.headers.get('x-cut-off');
     if (response.status === 502 && cutOff !== null) return { kind: 'cut off', by: cutOff };
     const by = response.headers.get('x-shop-process') ?? 'the proxy';
     if (response.status === 503 && response.headers.has('retry-after') && by !== 'the proxy') return { kind: 'refused', by };
-    if (response.status !== 200) return { kind: 'other', what: `${method} answered ${response.status} by ${by}: ${text.slice(0, 200)}` };
+    if (response.status !== 200) return { kind: 'other', what: `${method} answered ${response.status} by ${by}: ${text.slice(0, 400)}` };
     const [set] = response.headers.getSetCookie();
     const given = set?.split(';')[0];
     const newSession = this.#cookie !== undefined && given !== undefined && given !== this.#cookie;
@@ -69,8 +69,10 @@ export class Shoppers {
   readonly #enough = new AbortController();
   #running: Promise<unknown> = Promise.resolve();
 
-  constructor(count: number, url: string) {
-    this.#shoppers = Array.from({ length: count }, (_, number) => new Shopper(number + 1, url));
+  /** @param closing aborts requests that are under way, and no more are sent */
+  constructor(count: number, url: string, closing: AbortSignal) {
+    this.#shoppers = Array.from({ length: count }, (_, number) => new Shopper(number + 1, url, closing));
+    closing.addEventListener('abort', () => { this.#enough.abort(); });
   }
 
   start(): void {

@@ -30,8 +30,8 @@ export interface Stage {
   readonly moves: Moves;
   readonly port: number;
   readonly url: string;
-  /** Ends every process; resolves to the number of sessions that they left locked. */
-  readonly close: () => Promise<number>;
+  /** Ends every process, by kill -9 after `withinMs`; resolves to the number of sessions that they left locked, if that is known. */
+  readonly close: (withinMs?: number) => Promise<number | undefined>;
 }
 
 /**
@@ -51,9 +51,9 @@ export async function openStage(port: number, place: Place, entry?: string): Pro
   });
   const listening = await listen(server, port);
   hosts = [`127.0.0.1:${listening}`, `localhost:${listening}`];
-  const close = async () => {
+  const close = async (withinMs?: number) => {
     control.close();
-    const locked = await cluster.stop();
+    const locked = await cluster.stop(withinMs);
     proxy.close();
     server.close();
     server.closeAllConnections();

@@ -83,6 +83,7 @@ describe('the page', () => {
   it('ends everything by Ctrl-C', async () => {
     run!.child.kill('SIGINT'); // made in beforeAll
     const { status, text } = await run!.ended;
+    expect(text).not.toContain('not what the demo promises');
     expect(text).toContain('Sessions still locked: 0.');
     expect(status).toBe(0);
     expect(pidsIn(text).filter(isAlive)).toEqual([]);

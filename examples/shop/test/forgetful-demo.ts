@@ -7,13 +7,15 @@ import { openStage } from '../stage.js';
 import { Timeline } from '../timeline.js';
 
 const stage = await openStage(0, await aFolder(), fileURLToPath(new URL('./forgetful-instance.ts', import.meta.url)));
+const closing = new AbortController();
 const timeline = new Timeline(process.stdout, false);
 try {
   await stage.cluster.start();
-  const { figures, measured } = await play(stage, timeline, 2000);
+  const { figures, measured } = await play(stage, timeline, 2000, closing.signal);
   const good = passed(figures, 15_000);
   timeline.summary(figures, measured, good);
   process.exitCode = good ? 0 : 1;
 } finally {
+  closing.abort();
   await stage.close();
 }

@@ -1,7 +1,14 @@
 import { describe, expect, it } from '@jest/globals';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { ask } from '../../../scripts/services/redis-wire.js';
+import { options } from '../../../scripts/start-options.mjs';
 import { isAlive, pidsIn, runDemo } from './run-demo.js';
 
 const WITHIN_MS = 45_000;
@@ -58,8 +65,22 @@ describe('the demo', () => {
     const { status, text } = await runDemo('main.ts', '--once', '--port', '0', '--store', 'redis', '--url', 'redis://127.0.0.1:1').ended;
     expect({ status, lines: text.trim().split('\n').slice(2).filter((line) => line.trim() !== '') }).toEqual({ status: 1, lines: [
       expect.stringMatching(/^process [abc] ended before it was ready: Redis cannot be connected to: .*ECONNREFUSED 127\.0\.0\.1:1/),
-      '  All three processes have ended. Sessions still locked: 0.',
+      '  All three processes have ended.',
     ] });
+  }, WITHIN_MS);
+
+  it.each([
+    ['while the shoppers shop', /shoppers with 3 tabs/],
+    ['while the page is up', /Ctrl-C stops all three/],
+  ])('ends at once when the server that it started is killed %s, and names it', async (_when, moment) => {
+    const run = runDemo('main.ts', '--port', '0', '--store', 'redis');
+    while (!moment.test(run.printed()) && run.child.exitCode === null) await pause(20);
+    const port = Number(/a Redis of its own on port (\d+)\./.exec(run.printed())?.[1]);
+    process.kill(Number(/process_id:(\d+)/.exec(String(await ask(port, ['INFO', 'server'])))?.[1]), 'SIGKILL');
+    const { status, text } = await run.ended;
+    expect({ status, text }).toMatchObject({ status: 1 });
+    expect(text).toContain(`The server of the sessions, a Redis of its own on port ${port}, has ended: SIGKILL.\n  All three processes have ended.\n`);
+    expect(pidsIn(text).filter(isAlive)).toEqual([]);
   }, WITHIN_MS);
 
   it('fails on a shop whose processes do not share sessions', async () => {
@@ -67,6 +88,18 @@ describe('the demo', () => {
     expect(status).toBe(1);
     expect(text).toMatch(/lost: [1-9]/);
     expect(text).toContain('This is not what the demo promises.');
+  }, WITHIN_MS);
+
+  it('prints its options and their defaults before anything is installed', async () => {
+    const clone = await mkdtemp(join(tmpdir(), 'cluster-clone-'));
+    const repository = dirname(dirname(dirname(import.meta.dirname)));
+    for (const file of ['scripts/start.mjs', 'scripts/install.mjs', 'scripts/start-options.mjs']) await cp(join(repository, file), join(clone, file));
+    const { status, stdout } = spawnSync(process.execPath, ['scripts/start.mjs', '--help'], { cwd: clone, encoding: 'utf8' });
+    await rm(clone, { recursive: true });
+    expect({ status, stdout }).toMatchObject({ status: 0, stdout: expect.stringMatching(/^usage: npm start -- \[options\]\n/) });
+    for (const name of Object.keys(options)) expect(stdout).toContain(`\n  --${name} `);
+    expect(stdout).toMatch(/--store <store> .*\(default: filesystem\)\n[^]*--port <port> .*\(default: 8080\)\n/);
+    expect(await runDemo('main.ts', '--help').ended).toEqual({ status: 0, text: stdout });
   }, WITHIN_MS);
 
   it.each([

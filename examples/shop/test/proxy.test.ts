@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { once } from 'node:events';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import { RoundRobinProxy, type Target } from '../proxy.js';
 
 const open: { close: () => unknown }[] = [];
@@ -81,6 +82,29 @@ describe('the proxy', () => {
     const url = await proxyTo({ name: 'a', port: late.port });
     expect(await (await fetch(url)).text()).toBe('late');
     expect(asked).toBe(2);
+  });
+
+  it('asks for seconds while every target is silent', async () => {
+    let isSilent = true;
+    const stalled = await serve((_request, response) => { if (!isSilent) response.end('late'); });
+    const url = await proxyTo({ name: 'a', port: stalled.port });
+    const reply = fetch(url);
+    await pause(2_500);
+    isSilent = false;
+    expect(await (await reply).text()).toBe('late');
+  });
+
+  it('says what its health checks saw when it gives up', async () => {
+    const targets = [{ name: 'a', port: (await serve(() => undefined)).port }, { name: 'b', port: await refusedPort() }, { name: 'c', port: undefined }];
+    const proxy = new RoundRobinProxy(() => targets, 1_000);
+    open.push(proxy);
+    const sentAtMs = performance.now();
+    const response = await fetch((await serve((request, reply) => { void proxy.handle(request, reply); })).url);
+    expect(response.status).toBe(503);
+    expect(performance.now() - sentAtMs).toBeGreaterThan(950); // a refusal by b does not end it
+    expect(await response.text()).toMatch(
+      /^no process of the shop is up; health checks saw: c not running \(\d+ in \d+ ms\), b ECONNREFUSED \(\d+ in \d+ ms\), a no answer in 300 ms \(\d+ in \d+ ms\)\n$/,
+    );
   });
 
   it('says so when no process is up, and when a body is too large', async () => {
