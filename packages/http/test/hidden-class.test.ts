@@ -20,7 +20,8 @@ afterEach(async () => {
 });
 
 describe('hidden classes', () => {
-  it.each(Object.keys(hosts))('%s: requests and responses share theirs behind the session layer', async (host) => {
+  /** Whether two requests that are under way in a new application have the same class, and whether their responses have. */
+  async function areShared(host: string): Promise<boolean[]> {
     const seen: [object, object][] = [];
     let compare: (areSame: boolean[]) => void = () => undefined;
     const compared = new Promise<boolean[]>((resolve) => { compare = resolve; });
@@ -33,7 +34,14 @@ describe('hidden classes', () => {
       res.end();
     }));
     await Promise.all([ask(url), ask(url)]);
-    expect(await compared).toEqual([true, true]);
+    return compared;
+  }
+
+  // In one application of 64 the two take the same place of V8's cache; in all six that is one run in 10^10.
+  it.each(Object.keys(hosts))('%s: requests and responses share theirs behind the session layer', async (host) => {
+    const applications: boolean[][] = [];
+    while (applications.length < 6) applications.push(await areShared(host));
+    expect(applications).toContainEqual([true, true]);
   });
 
   it('a request of node:http keeps its own', () => {
