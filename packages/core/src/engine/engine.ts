@@ -53,17 +53,17 @@ export class Engine {
   readonly holdLimit: HoldLimit;
   readonly giving: Giving;
   readonly isPlain: boolean;
+  /** The store is a hand-written one that shows a session only to whoever locks it. */
+  readonly readsByLock: boolean;
   readonly #sweeps: Sweeps;
   readonly #commit: Commit;
   readonly #affinity: Affinity;
-  /** A hand-written store does not say that a lock has gone, with a connection for instance: what it can be asked for is not taken from memory. */
-  readonly #readsEachTime: boolean;
   #draining = false;
   #isStopped = false;
 
   constructor(table: SessionTable, readonly instanceId: string, readonly settings: EngineSettings, readonly clock: Clock, readonly events: Events) {
     this.isPlain = isPlainTable(table);
-    this.#readsEachTime = isPlainTable(table) && table.readsWithoutLock;
+    this.readsByLock = isPlainTable(table) && !table.readsWithoutLock;
     this.calls = new StoreCalls(table, clock, settings.storeTimeoutMs);
     this.slots = new Ownership(settings.maxInMemory, (slot) => { void this.giving.giveBack(slot); });
     this.acquisition = new Acquisition(this);
@@ -144,9 +144,12 @@ export class Engine {
     return !this.#draining && !this.isPlain && this.lease.hears() && this.#affinity.keeps(fromPeer);
   }
 
-  /** Whether the held content may be served from memory, in this synchronous step. */
+  /**
+   * Whether the held content may be served from memory, in this synchronous step. A hand-written store does not say that a lock has gone,
+   * with a connection for instance: what it can be asked for is not taken from memory.
+   */
   servesMemory(slot: Slot): boolean {
-    return slot.held !== undefined && !slot.committing && !this.#readsEachTime && this.isCurrent(slot.held);
+    return slot.held !== undefined && !slot.committing && (!this.isPlain || this.readsByLock) && this.isCurrent(slot.held);
   }
 
   /** Whether memory says that the session is held here still. What this instance thinks expired may have been touched by others: the store is asked. */
@@ -194,12 +197,8 @@ export class Engine {
     slot.label = undefined;
     slot.user = undefined;
     if (this.giving.handOverIfDue(slot)) return;
-    // Its request ended without a send. Who is next asks for the lock itself.
-    if (slot.held !== undefined && this.isPlain) {
-      void this.giving.giveBack(slot);
-      return;
-    }
-    const next = slot.queue.takeLocal();
+    // Over a hand-written store a lock that is left over is given back: who is next asks for it itself.
+    const next = slot.held !== undefined && this.isPlain ? undefined : slot.queue.takeLocal();
     if (next !== undefined) {
       slot.busy = true;
       slot.usedBy = next.isShared ? 'shared' : 'request';

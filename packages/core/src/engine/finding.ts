@@ -8,7 +8,6 @@ import type { Engine } from './engine.js';
 import type { Lifetimes } from './lifetimes.js';
 import { copyOf, type Copy, type Held, type Slot } from './ownership.js';
 import { Patience } from './patience.js';
-import { PlainTable } from './plain-table.js';
 import type { Place, Records } from './records.js';
 import { Sharing } from './sharing.js';
 import type { UnknownIds } from './unknown-ids.js';
@@ -166,7 +165,7 @@ export class Finding {
     const { engine } = this;
     if (this.unknownIds.has(key)) return undefined;
     asking.signal?.throwIfAborted();
-    if (this.#readsByLock) return this.#contentByLock(key, asking);
+    if (engine.readsByLock) return this.#contentByLock(key, asking);
     const slot = engine.slots.get(key);
     const held = slot?.held;
     const grant = held?.claim.grant;
@@ -192,15 +191,9 @@ export class Finding {
 
   /** The last committed content of a session that was there, whatever memory has; or what says that it has ended. */
   async contentAgain(key: string): Promise<Content | Absent> {
-    if (this.#readsByLock) return await this.#contentByLock(key, this.asking({})) ?? { kind: 'absent' };
+    if (this.engine.readsByLock) return await this.#contentByLock(key, this.asking({})) ?? { kind: 'absent' };
     const record = await this.engine.calls.read(key).catch((error: unknown) => { throw unavailable(error); });
     return record.kind === 'absent' ? record : record.attributes ?? new Map<string, Encoded>();
-  }
-
-  /** A hand-written store may have no read without the lock. */
-  get #readsByLock(): boolean {
-    const { table } = this.engine.calls;
-    return table instanceof PlainTable && !table.readsWithoutLock;
   }
 
   /** For `have` of the next read or acquire. */

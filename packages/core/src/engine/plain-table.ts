@@ -173,8 +173,9 @@ export class PlainTable implements SessionTable {
       // The store does not say whose it is. What is locked here and said to be nobody's would be taken for lost.
       return recordOf({ claim: SOMEBODY, version: 0, ...locked, snapshot }, locked !== undefined);
     } catch (error) {
-      if (ClusterError.is(error, 'CLUSTER_MOVED')) return { kind: 'absent', gone: 'moved' };
-      throw error;
+      if (!ClusterError.is(error, 'CLUSTER_MOVED')) throw error;
+      this.#locked.delete(key);
+      return { kind: 'absent', gone: 'moved' };
     }
   }
 
