@@ -2,8 +2,9 @@ import type { Channel, ConsumeMessage } from 'amqplib';
 import type { Life } from './link.js';
 import { readRecord, type RabbitRecord } from './record.js';
 
-/** So many may be under way. */
+/** So many may be under way to whoever reads on; and to whoever looks at the first one, since that may be somebody else's. */
 const PREFETCH = 500;
+const PREFETCH_FIRST = 10;
 /** One by one, they would be read half as fast. Others follow soon, if only one's own beats, so none waits for long. */
 const ACK_EVERY = 100;
 const ACK_MS = 1_000;
@@ -46,7 +47,7 @@ export class Follower {
   }
 
   async #read(life: Life, from: number): Promise<void> {
-    this.#channel = await consume(life, from, (message) => { this.#take(message, life); });
+    this.#channel = await consume(life, from, PREFETCH, (message) => { this.#take(message, life); });
     // It may have ended meanwhile.
     if (this.#isOver) this.end();
   }
@@ -89,7 +90,7 @@ const isThere = async (life: Life, { position, content }: { readonly position: n
 async function first<T>(life: Life, from: number | 'last', withinMs: number, say: (message: ConsumeMessage) => T | undefined): Promise<T | undefined> {
   let answer: (said?: T) => void = () => undefined;
   const answered = new Promise<T | undefined>((resolve) => { answer = resolve; });
-  const channel = await consume(life, from, (message) => {
+  const channel = await consume(life, from, PREFETCH_FIRST, (message) => {
     const said = say(message);
     if (said !== undefined) answer(said);
   });
@@ -102,10 +103,10 @@ async function first<T>(life: Life, from: number | 'last', withinMs: number, say
 }
 
 /** Hands over what is in a stream from a place on, until the channel is closed. */
-async function consume({ connection, stream, end }: Life, from: number | 'last', take: (message: ConsumeMessage) => void): Promise<Channel> {
+async function consume({ connection, stream, end }: Life, from: number | 'last', prefetch: number, take: (message: ConsumeMessage) => void): Promise<Channel> {
   const channel = await connection.createChannel();
   channel.on('error', end);
-  await channel.prefetch(PREFETCH);
+  await channel.prefetch(prefetch);
   let unacknowledged = 0;
   let sinceMs = performance.now();
   await channel.consume(stream, (message) => {
