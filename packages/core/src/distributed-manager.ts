@@ -1,9 +1,10 @@
+import { accessOf, type Access } from './access.js';
 import { isClusterStore, type ClusterStore, type FindOptions, type SessionSnapshot } from './cluster-store.js';
 import { tableLentBy } from './cluster-store-base.js';
 import { Engine, stopped } from './engine/engine.js';
 import { moveSession } from './engine/id-change.js';
 import { unavailable } from './engine/acquisition.js';
-import { pause } from './engine/ownership.js';
+import { endsWithin, pause } from './engine/ownership.js';
 import { closeScope, fill, Nesting, type Scope } from './engine/nesting.js';
 import type { Place } from './engine/records.js';
 import { PlainTable } from './engine/plain-table.js';
@@ -47,7 +48,7 @@ export class DistributedManager implements Manager {
     const table = tableLentBy(store) ?? new PlainTable(store, this);
     this.#engine = new Engine(table, store.instanceId, { ...this.#options, maxInMemory: { ...defaultBounds, ...maxInMemory }, publicUrl: originOf(this.#options.publicUrl) }, clock, this.#events);
     this.#unknownIds = new UnknownIds(clock);
-    this.#turns = new Turns(this.#engine, this.#options, (id) => this.#keyOf(id), this.#unknownIds, () => this.#ready());
+    this.#turns = new Turns(this.#engine, this.#options, (id) => this.#keyOf(id), this.#unknownIds, () => this.#readyToFinish());
   }
 
   start(): Promise<void> {
@@ -174,7 +175,9 @@ export class DistributedManager implements Manager {
   receive(update: SessionSnapshot): void {
     const slot = this.#engine.slots.get(update.id);
     // A copy without a stamp can neither be served nor spare a transfer; what it does show is that an older one is of no use.
-    if (slot !== undefined && slot.held === undefined) slot.forget();
+    if (slot === undefined || slot.held !== undefined) return;
+    slot.forget();
+    this.#engine.slots.settle(slot);
   }
 
   async update<T>(id: string | readonly string[], work: (...sessions: Session[]) => T | Promise<T>, options: FindOptions = {}): Promise<T | undefined> {
@@ -320,28 +323,18 @@ export class DistributedManager implements Manager {
   }
 
   async #stop(): Promise<void> {
-    const wasStarted = this.#starting !== undefined;
-    await this.#starting?.catch(() => undefined);
-    if (wasStarted && this.#status !== 'new') {
+    const engine = this.#engine;
+    const starting = this.#starting;
+    if (starting !== undefined && !await endsWithin(engine.clock, this.#options.storeTimeoutMs, starting)) {
+      // The store does not start: it is stopped all the same, and again should it have started after all.
+      void starting.then(() => engine.stop()).catch(() => undefined).finally(() => { this.#status = 'stopped'; });
+      await engine.calls.stop();
+    } else if (starting !== undefined && this.#status !== 'new') {
       await this.drain();
-      const engine = this.#engine;
       const untilMs = engine.now() + this.#options.lockTimeoutMs + this.#options.storeTimeoutMs;
       while ((this.#turns.running > 0 || this.#finding > 0) && engine.now() < untilMs) await pause(engine.clock, POLL_MS);
       await engine.stop().finally(() => { this.#status = 'stopped'; });
     }
     this.#status = 'stopped';
   }
-}
-
-type Access = NonNullable<FindOptions['access']>;
-const ACCESS: ReadonlySet<unknown> = new Set<Access>(['exclusive', 'snapshot', 'shared']);
-
-function accessOf({ access = 'exclusive', waitMs }: FindOptions): Access {
-  if (!ACCESS.has(access)) {
-    throw new ClusterError('CLUSTER_BAD_OPTION', `findSession: access: expected 'exclusive', 'snapshot' or 'shared', found '${access}'`);
-  }
-  if (waitMs !== undefined && !(Number.isFinite(waitMs) && waitMs >= 0)) {
-    throw new ClusterError('CLUSTER_BAD_OPTION', `findSession: waitMs: expected a number of ms from 0 up, found ${String(waitMs)}`);
-  }
-  return access;
 }

@@ -23,7 +23,7 @@ export interface ManagerEvents {
   generation: { readonly before: string; readonly after: string };
   /**
    * Something failed in the background; nothing acknowledged is lost by it. Of beats and touches, which are tried until they are
-   * acknowledged, it is told once per cause and minute, and without a `cause` when they are again.
+   * acknowledged, it is told once per cause and minute until then, and without a `cause` when they are again.
    */
   warning: { readonly message: string; readonly cause?: unknown };
 }

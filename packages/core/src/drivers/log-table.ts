@@ -49,6 +49,8 @@ export class LogTable implements SessionTable {
   async #begin(context: DriverContext): Promise<void> {
     const patienceMs = Math.min(Math.max((context.storeTimeoutMs ?? 0) - SOONER_MS, LEAST_PATIENCE_MS), LANDS_MS);
     await this.log.start?.({ ...context, storeTimeoutMs: patienceMs });
+    // By now it may have been stopped.
+    if (this.#context !== context) throw stopped();
     const addressed = this.log.signal === undefined ? addressOf(context, context.instanceId) : undefined;
     const steps = new LogSteps(this.log, this.clock, context, addressed, patienceMs);
     this.#steps = steps;

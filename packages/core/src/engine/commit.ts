@@ -6,7 +6,6 @@ import { unavailable } from './acquisition.js';
 import type { Changed } from './conflict.js';
 import type { Engine } from './engine.js';
 import { copyOf, pause, type Held, type Slot } from './ownership.js';
-import { isPlainTable } from './plain-table.js';
 import { refused, retryInMs, RETRY_MS } from './store-calls.js';
 
 /** What a re-grant showed of a commit: it is there; it is not, and the record has this earlier stamp of the content; or neither is certain. */
@@ -80,7 +79,6 @@ export class Commit {
       }
     } catch {
       // Nothing was to be stored. Whether the lock is free will show: under a grant that nobody knows it is an orphan.
-      this.#giveUp(slot, held);
       if (slot.held === held) slot.letGo();
     }
   }
@@ -171,14 +169,7 @@ export class Commit {
     return this.#lost(slot, held);
   }
 
-  /** Over a store written by hand nobody asks for orphans. */
-  #giveUp(slot: Slot, held: Held): void {
-    const { table } = this.engine.calls;
-    if (isPlainTable(table)) table.giveUp(slot.key, held.claim.grant);
-  }
-
   #lost(slot: Slot, held: Held): 'unknown' {
-    this.#giveUp(slot, held);
     slot.claim = undefined;
     if (slot.held === held) slot.forget();
     return 'unknown';

@@ -14,7 +14,7 @@ import { HoldLimit } from './hold-limit.js';
 import { Lease } from './lease.js';
 import { instanceOf } from './messages.js';
 import { Ownership, type Held, type Slot } from './ownership.js';
-import { isPlainTable } from './plain-table.js';
+import { PlainTable } from './plain-table.js';
 import { RepeatedFailure } from './repeated-failure.js';
 import type { RemoteWaiter } from './request-queue.js';
 import { Revokes } from './revokes.js';
@@ -52,9 +52,8 @@ export class Engine {
   readonly touches: Touches;
   readonly holdLimit: HoldLimit;
   readonly giving: Giving;
-  readonly isPlain: boolean;
-  /** The store is a hand-written one that shows a session only to whoever locks it. */
-  readonly readsByLock: boolean;
+  /** Of a hand-written store. */
+  readonly plain: PlainTable | undefined;
   readonly #sweeps: Sweeps;
   readonly #commit: Commit;
   readonly #affinity: Affinity;
@@ -62,8 +61,7 @@ export class Engine {
   #isStopped = false;
 
   constructor(table: SessionTable, readonly instanceId: string, readonly settings: EngineSettings, readonly clock: Clock, readonly events: Events) {
-    this.isPlain = isPlainTable(table);
-    this.readsByLock = isPlainTable(table) && !table.readsWithoutLock;
+    this.plain = table instanceof PlainTable ? table : undefined;
     this.calls = new StoreCalls(table, clock, settings.storeTimeoutMs);
     this.slots = new Ownership(settings.maxInMemory, (slot) => { void this.giving.giveBack(slot); });
     this.acquisition = new Acquisition(this);
@@ -86,6 +84,8 @@ export class Engine {
   }
 
   now(): number { return this.clock.monotonicMs(); }
+
+  get isPlain(): boolean { return this.plain !== undefined; }
 
   /** @throws ClusterError CLUSTER_STOPPED for those who still wait when the engine has stopped */
   assertRunning(): void {
@@ -149,7 +149,7 @@ export class Engine {
    * with a connection for instance: what it can be asked for is not taken from memory.
    */
   servesMemory(slot: Slot): boolean {
-    return slot.held !== undefined && !slot.committing && (!this.isPlain || this.readsByLock) && this.isCurrent(slot.held);
+    return slot.held !== undefined && !slot.committing && this.plain?.readsWithoutLock !== true && this.isCurrent(slot.held);
   }
 
   /** Whether memory says that the session is held here still. What this instance thinks expired may have been touched by others: the store is asked. */
@@ -205,13 +205,16 @@ export class Engine {
       next.admit();
       return;
     }
-    if (slot.claim !== undefined && isPlainTable(this.calls.table)) this.calls.table.giveUp(slot.key, slot.claim.grant);
     slot.claim = undefined;
     slot.holder = undefined;
     slot.isPassedOn = false;
     if (slot.held !== undefined && !this.keeps(slot.held.fromPeer)) {
       void this.giving.giveBack(slot);
       return;
+    }
+    if (this.plain !== undefined) {
+      this.plain.giveUp(slot.key);
+      slot.standby = undefined;
     }
     const waiting = slot.queue.takeRemotes();
     // The lock is free, or somebody else's: a hint that asking again is worthwhile.

@@ -165,7 +165,7 @@ export class Finding {
     const { engine } = this;
     if (this.unknownIds.has(key)) return undefined;
     asking.signal?.throwIfAborted();
-    if (engine.readsByLock) return this.#contentByLock(key, asking);
+    if (engine.plain?.readsWithoutLock === false) return this.#contentByLock(key, asking);
     const slot = engine.slots.get(key);
     const held = slot?.held;
     const grant = held?.claim.grant;
@@ -191,13 +191,19 @@ export class Finding {
 
   /** The last committed content of a session that was there, whatever memory has; or what says that it has ended. */
   async contentAgain(key: string): Promise<Content | Absent> {
-    if (this.engine.readsByLock) return await this.#contentByLock(key, this.asking({})) ?? { kind: 'absent' };
+    if (this.engine.plain?.readsWithoutLock === false) {
+      return this.contentNow(key) ?? await this.#contentByLock(key, this.asking({})).catch((error: unknown) => {
+        if (!ClusterError.is(error, 'CLUSTER_MOVED')) throw error;
+        return { kind: 'absent', gone: 'moved' } as const;
+      }) ?? { kind: 'absent' };
+    }
     const record = await this.engine.calls.read(key).catch((error: unknown) => { throw unavailable(error); });
     return record.kind === 'absent' ? record : record.attributes ?? new Map<string, Encoded>();
   }
 
-  /** For `have` of the next read or acquire. */
+  /** For `have` of the next read or acquire, which a hand-written store does not know. */
   #standBy(key: string, copy: Copy): void {
+    if (this.engine.isPlain) return;
     const slot = this.engine.slots.open(key);
     if (slot.held === undefined) slot.standby = copy;
     this.engine.slots.settle(slot);

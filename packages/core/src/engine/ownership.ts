@@ -232,3 +232,15 @@ export function pause(clock: Clock, ms: number, slot?: Slot, signal?: AbortSigna
     if (slot !== undefined) slot.wake = done;
   });
 }
+
+/** Whether something ends, well or not, before that time has passed. */
+export function endsWithin(clock: Clock, ms: number, ends: Promise<unknown>): Promise<boolean> {
+  return new Promise((resolve) => {
+    const cancel = clock.timer(() => { resolve(false); }, ms, true);
+    const over = () => {
+      cancel();
+      resolve(true);
+    };
+    ends.then(over, over);
+  });
+}

@@ -4,13 +4,12 @@ const AGAIN_MS = 60_000;
 /** Of one that differ in a number, say, no more are told. */
 const MOST_CAUSES = 10;
 
-/** Something that is tried until it works. Each cause of its failures is told at most once a minute, and then that it works again. */
+/** Something that is tried until it works. Each cause of its failures is told at most once a minute until it works, and then that it works again. */
 export class RepeatedFailure {
   /** Of what was told within the last minute: when. */
   readonly #toldMs = new Map<string, number>();
   #firstMs: number | undefined;
   #tries = 0;
-  #isTold = false;
 
   constructor(private readonly events: Events, private readonly now: () => number, private readonly worksAgain: string) {}
 
@@ -22,18 +21,15 @@ export class RepeatedFailure {
     const text = textOf(cause);
     if (this.#toldMs.has(text) || this.#toldMs.size === MOST_CAUSES) return;
     this.#toldMs.set(text, now);
-    this.#isTold = true;
     this.events.emit('warning', { message, cause });
   }
 
   worked(): void {
     if (this.#firstMs === undefined) return;
     const seconds = ((this.now() - this.#firstMs) / 1000).toFixed(1);
-    const [isTold, tries] = [this.#isTold, this.#tries];
+    const tries = this.#tries;
     this.#firstMs = undefined;
     this.#tries = 0;
-    this.#isTold = false;
-    if (!isTold) return;
     // Whoever was told that it works is told if it does not, however soon.
     this.#toldMs.clear();
     this.events.emit('warning', { message: `${this.worksAgain}, after ${seconds} s; tries that failed: ${tries}` });
