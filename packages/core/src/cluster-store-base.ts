@@ -23,6 +23,7 @@ export class ClusterStoreBase implements ClusterStore {
   readonly instanceId: string;
   readonly #table: SessionTable;
   readonly #clock: Clock;
+  #starting: Promise<void> | undefined;
   #alone: Standalone | undefined;
 
   /**
@@ -38,19 +39,18 @@ export class ClusterStoreBase implements ClusterStore {
   /** The table that a manager drives. */
   get [TABLE](): SessionTable { return this.#table; }
 
-  async start(manager: Manager): Promise<void> {
-    if (this.#alone !== undefined) return;
-    const alone = new Standalone(this.#table, this.instanceId, this.#clock);
-    this.#alone = alone;
-    try {
-      await alone.start(manager.context);
-    } catch (error) {
-      this.#alone = undefined;
+  start(manager: Manager): Promise<void> {
+    this.#starting ??= this.#start(manager.context).catch((error: unknown) => {
+      this.#starting = undefined;
       throw error;
-    }
+    });
+    return this.#starting;
   }
 
   async stop(): Promise<void> {
+    // What a driver makes while it starts it could not end before.
+    await this.#starting?.catch(() => undefined);
+    this.#starting = undefined;
     const alone = this.#alone;
     this.#alone = undefined;
     await alone?.stop();
@@ -61,6 +61,12 @@ export class ClusterStoreBase implements ClusterStore {
   removeSession(id: string, why: 'removed' | 'moved'): Promise<void> { return this.#started.remove(id, why); }
   readSession(id: string): Promise<SessionSnapshot | undefined> { return this.#started.read(id); }
   touchSessions(lifetimesMs: ReadonlyMap<string, number>): Promise<void> { return this.#started.touch(lifetimesMs); }
+
+  async #start(context: string): Promise<void> {
+    const alone = new Standalone(this.#table, this.instanceId, this.#clock);
+    await alone.start(context);
+    this.#alone = alone;
+  }
 
   /** Nothing arrives here: a driver's updates are found when a session is acquired. */
   receiveSession(): void { return undefined; }

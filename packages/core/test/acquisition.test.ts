@@ -116,6 +116,14 @@ describe('a find', () => {
     expect({ ...session }).toEqual({ n: 0 });
     await a.manager.sendSession(session);
   });
+
+  it('does not count a standby copy that was dropped', async () => {
+    const a = await cluster.add('a', { affinity: 'release' });
+    const id = await cluster.session(a);
+    expect(a.manager.health().inMemory.sessions).toBe(1);
+    a.manager.receive({ id: keyOf(id), attributes: new Map(), ageMs: 0, idleMs: 0, lifetimeMs: 1 });
+    expect(a.manager.health().inMemory).toEqual({ sessions: 0, bytes: 0 });
+  });
 });
 
 describe('an orphan grant', () => {

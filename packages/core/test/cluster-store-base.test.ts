@@ -1,6 +1,7 @@
 import { describe, it, expect } from '@jest/globals';
 import { ClusterError, DistributedManager, MemoryStore, type SessionSnapshot } from '../src/index.js';
-import { Clock, ClusterStoreBase } from '../src/driver.js';
+import { Clock, ClusterStoreBase, type SessionMap } from '../src/driver.js';
+import { MemoryMap } from './memory-map.js';
 
 const clock = Clock.manual();
 
@@ -32,6 +33,32 @@ describe('a store without a manager', () => {
     expect((await b.findSession('x'))?.attributes.get('n')).toBe('1');
     expect(await code(a.sendSession(fresh('x', 9), { isNew: false, keep: false }))).toBe('CLUSTER_FENCED');
     await Promise.all([a.stop(), b.stop()]);
+  });
+
+  it('that is stopped while it starts is stopped after that, and started once', async () => {
+    const steps: string[] = [];
+    let started: () => void = () => undefined;
+    const map = new MemoryMap(clock);
+    const driver: SessionMap = {
+      capabilities: { durability: 'process', gone: 'unknown', rollback: false },
+      get: (key) => map.get(key),
+      compareAndSet: (key, expected, entry) => map.compareAndSet(key, expected, entry),
+      start: () => {
+        steps.push('starts');
+        return new Promise((resolve) => { started = resolve; });
+      },
+      stop: async () => { steps.push('stopped'); },
+    };
+    const store = new ClusterStoreBase(driver, { clock });
+    const manager = new DistributedManager(new MemoryStore({ clock }), { clock });
+    const starting = Promise.all([store.start(manager), store.start(manager)]);
+    await clock.advance(0);
+    const stopping = store.stop();
+    await clock.advance(0);
+    expect(steps).toEqual(['starts']);
+    started();
+    await Promise.all([starting, stopping]);
+    expect(steps).toEqual(['starts', 'stopped']);
   });
 
   it('finds a session again that it has locked', async () => {

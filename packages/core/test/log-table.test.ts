@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { ClusterError, DistributedManager, type Session } from '../src/index.js';
-import { Clock, ClusterStoreBase, tableOf, type DriverContext, type ManualClock, type SessionTable, type Write } from '../src/driver.js';
+import { Clock, ClusterStoreBase, tableOf, type DriverContext, type ManualClock, type SessionLog, type SessionTable, type Write } from '../src/driver.js';
 import { ScriptedLog } from './scripted-log.js';
 
 const CONTEXT = 'app';
@@ -143,6 +143,50 @@ describe('a session table over a log', () => {
     expect(started.outcome).toBe('open');
     await clock.advance(200);
     expect(started.outcome).toEqual([true]);
+  });
+
+  it('starts for as long as there is more to read, and not where the log is silent', async () => {
+    const clock = Clock.manual();
+    const log = new ScriptedLog(clock);
+    const lost = () => new Promise<never>(() => undefined);
+    const loseAll = () => { log.fates.push(...Array.from({ length: 1_000 }, () => lost)); };
+    loseAll();
+    const slow = watched(opened(log, 'a').then(({ heard }) => heard));
+    for (let times = 0; times < 4; times += 1) {
+      await clock.advance(10_000);
+      log.put('other.s.1', undefined); // of another context
+    }
+    expect(slow.outcome).toBe('open');
+    log.fates.length = 0;
+    await clock.advance(1_000);
+    expect(slow.outcome).toEqual([true]);
+    loseAll();
+    const silent = watched(opened(log, 'b'));
+    await clock.advance(14_000);
+    expect(silent.outcome).toBe('open');
+    await clock.advance(2_000);
+    expect(silent.outcome).toBe('CLUSTER_UNAVAILABLE');
+  });
+
+  it('that is stopped while it starts does not go on, and leaves no reader', async () => {
+    const clock = Clock.manual();
+    let started: () => void = () => undefined;
+    let readers = 0;
+    const log: SessionLog = {
+      ...new ScriptedLog(clock).opened('a'), stop: async () => undefined,
+      start: () => new Promise((resolve) => { started = resolve; }),
+      follow: () => {
+        readers += 1;
+        return () => { readers -= 1; };
+      },
+    };
+    const table = tableOf(log, clock);
+    const starting = watched(table.start({ context: CONTEXT, instanceId: 'a', receive: () => undefined, listening: () => undefined }));
+    await settled(clock);
+    await table.stop();
+    started();
+    await settled(clock);
+    expect([starting.outcome, readers]).toEqual(['CLUSTER_UNAVAILABLE', 0]);
   });
 
   it('begins anew where it fell behind: what it had put is unknown, what it knew counts no more', async () => {

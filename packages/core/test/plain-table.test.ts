@@ -229,6 +229,35 @@ describe('a hand-written store', () => {
     expect(() => ending.set('n', 7)).toThrow(expect.objectContaining({ code: 'CLUSTER_SESSION_ENDED' }));
   });
 
+  it('leaves no copies in memory, and has none counted that another one made useless', async () => {
+    const shared = new Shared();
+    const store = new WithRead('a', shared);
+    const manager = make(store);
+    const id = await created(manager);
+    await within(100, manager.update(id, increment));
+    await within(100, manager.findSession(id, { access: 'snapshot' }));
+    expect(manager.health().inMemory).toEqual({ sessions: 0, bytes: 0 });
+  });
+
+  it.each([['with readSession', WithRead], ['without readSession', HandWritten]] as const)('%s says of a snapshot whose session goes on under another id that it has ended', async (_reads, Store) => {
+    const shared = new Shared();
+    const [a, b] = [make(new Store('a', shared)), make(new Store('b', shared))];
+    const id = await created(a);
+    const snapshot = await found(within(10, a.findSession(id, { access: 'snapshot' })));
+    const moved = await within(100, b.changeSessionId(await found(within(10, b.findSession(id)))));
+    await within(100, b.sendSession(moved));
+    await expect(within(100, a.reloadSession(snapshot))).rejects.toMatchObject({ code: 'CLUSTER_SESSION_ENDED' });
+  });
+
+  it('without readSession has a snapshot reloaded beside a request of the same instance that has the session', async () => {
+    const manager = make(new HandWritten('a', new Shared()));
+    const id = await created(manager);
+    const snapshot = await found(within(10, manager.findSession(id, { access: 'snapshot' })));
+    const beside = await found(within(10, manager.findSession(id)));
+    await within(10, manager.reloadSession(snapshot));
+    await within(10, manager.sendSession(beside));
+  });
+
   it('hears of touches where it wants to', async () => {
     const shared = new Shared();
     const store = new WithRead('a', shared);

@@ -7,6 +7,8 @@ import type { LogRecord, SessionLog } from './session-log.js';
 
 /** After so long without an echo a barrier is sent again. */
 const REPEAT_MS = 500;
+/** Who reads a log from its beginning waits for as long as there is more of it, and so long for the next of it. */
+const SILENT_MS = 15_000;
 /** Who has read all and still misses the beginning waits so long for a snapshot. */
 const SNAPSHOT_MS = 15_000;
 /** What was folded is taken for the present of a put for so long; then a look is cheaper than a put that is void. */
@@ -15,7 +17,7 @@ const WASTE_AT_ONCE = 50;
 /** So many barriers may be on their way, sent one after the other since none came back. */
 const MOST_SENT = 100;
 
-interface Waiter { readonly after: number; readonly sinceMs: number; readonly patienceMs: number; readonly resolve: () => void; readonly reject: (error: unknown) => void }
+interface Waiter { readonly after: number; readonly sinceMs: number; readonly isLong: boolean; readonly patienceMs: number; readonly resolve: () => void; readonly reject: (error: unknown) => void }
 interface Pending { readonly sinceMs: number; readonly resolve: (verdict: Verdict) => void; readonly reject: (error: unknown) => void }
 
 export interface ReaderHooks {
@@ -44,6 +46,10 @@ export class LogReader {
   #gaps = 0;
   #isReady = false;
   #seenMs = -Infinity;
+  /** As `#seenMs`, also of what belongs to another context. */
+  #readMs = -Infinity;
+  /** Why the last barrier was not taken. */
+  #trouble: unknown;
   #serial = 0;
   #failure: ClusterError | undefined;
   /** Barriers on their way: how many gaps had been seen. */
@@ -88,11 +94,14 @@ export class LogReader {
     };
   }
 
+  /** Resolves when everything is read that was in the log at the call; however long that takes, if there is always more of it. */
+  wholeLog(): Promise<void> { return this.barrier(SILENT_MS, true); }
+
   /** Resolves when everything is read that was in the log at the call. */
-  barrier(patienceMs = this.patienceMs): Promise<void> {
+  barrier(patienceMs = this.patienceMs, isLong = false): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     return new Promise((resolve, reject) => {
-      this.#waiters.push({ after: this.#serial, sinceMs: this.clock.monotonicMs(), patienceMs, resolve, reject });
+      this.#waiters.push({ after: this.#serial, sinceMs: this.clock.monotonicMs(), isLong, patienceMs, resolve, reject });
       this.#sendBarrier();
       this.#watch();
     });
@@ -158,6 +167,7 @@ export class LogReader {
       }
     }
     this.#last = record.position;
+    this.#readMs = this.clock.monotonicMs();
     this.#snapshots?.pass(record.position);
     if (!this.hooks.isOwn(record.key)) return;
     let entry: LogEntry | undefined;
@@ -240,6 +250,7 @@ export class LogReader {
     if (this.#sent.size > MOST_SENT) this.#sent.delete(serial - MOST_SENT);
     this.tell(this.barrierKey, { kind: 'barrier', serial }).catch((error: unknown) => {
       this.#sent.delete(serial);
+      this.#trouble = error;
       if (serial === this.#serial) this.#isOnItsWay = false;
       if (!ClusterError.is(error) || error.code === 'CLUSTER_UNKNOWN_OUTCOME') return;
       for (const { reject } of this.#waiters.splice(0)) reject(error);
@@ -268,9 +279,10 @@ export class LogReader {
       if (sinceMs + this.patienceMs > nowMs) break;
       this.#settle(written, undefined, unknown(`the log did not show a record within ${this.patienceMs} ms`));
     }
-    this.#waiters = this.#waiters.filter(({ sinceMs, patienceMs, reject }) => {
-      if (sinceMs + patienceMs > nowMs) return true;
-      reject(new ClusterError('CLUSTER_UNAVAILABLE', `the log did not show its present state within ${patienceMs} ms`));
+    this.#waiters = this.#waiters.filter(({ sinceMs, isLong, patienceMs, reject }) => {
+      if ((isLong ? Math.max(sinceMs, this.#readMs) : sinceMs) + patienceMs > nowMs) return true;
+      const why = isLong ? `nothing more was read from the log for ${patienceMs} ms` : `the log did not show its present state within ${patienceMs} ms`;
+      reject(new ClusterError('CLUSTER_UNAVAILABLE', why, this.#trouble === undefined ? {} : { cause: this.#trouble }));
       return false;
     });
     if (this.#waiters.length === 0) return;

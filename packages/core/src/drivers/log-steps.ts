@@ -62,7 +62,7 @@ export class LogSteps {
   /** Resolves when all is read that was in the log before. */
   async start(): Promise<void> {
     for (const reader of this.#readers) reader.follow();
-    await Promise.all(this.#readers.map((reader) => reader.barrier(Infinity)));
+    await Promise.all(this.#readers.map((reader) => reader.wholeLog()));
   }
 
   stop(error: ClusterError): void { for (const reader of this.#readers) reader.stop(error); }
