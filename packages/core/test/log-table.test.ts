@@ -145,6 +145,23 @@ describe('a session table over a log', () => {
     expect(started.outcome).toEqual([true]);
   });
 
+  it('does not wait for a barrier that got lost when nobody waited for it any more', async () => {
+    const clock = Clock.manual();
+    const log = new ScriptedLog(clock);
+    const { table } = await opened(log, 'a');
+    await table.create(KEY, claim(1), write({}), 'release');
+    await clock.advance(60_000);
+    log.fates.push(...Array.from({ length: 1_000 }, () => () => new Promise<never>(() => undefined)));
+    const refused = watched(table.read(KEY));
+    await clock.advance(6_000);
+    expect(refused.outcome).toBe('CLUSTER_UNAVAILABLE');
+    log.fates.length = 0;
+    await clock.advance(60_000);
+    const read = watched(table.read(KEY));
+    await settled(clock);
+    expect(read.outcome).toMatchObject({ kind: 'record' });
+  });
+
   it('starts for as long as there is more to read, and not where the log is silent', async () => {
     const clock = Clock.manual();
     const log = new ScriptedLog(clock);

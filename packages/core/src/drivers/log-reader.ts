@@ -241,9 +241,10 @@ export class LogReader {
     return false;
   }
 
-  /** One at a time: those who ask meanwhile share the next one. */
+  /** One at a time: those who ask meanwhile share the next one, unless this one seems to be lost. */
   #sendBarrier(): void {
-    if (this.#isOnItsWay) return;
+    const lastMs = this.#sent.get(this.#serial)?.atMs ?? -Infinity;
+    if (this.#isOnItsWay && lastMs + REPEAT_MS > this.clock.monotonicMs()) return;
     this.#isOnItsWay = true;
     const serial = ++this.#serial;
     this.#sent.set(serial, { gaps: this.#gaps, atMs: this.clock.monotonicMs() });
@@ -285,9 +286,7 @@ export class LogReader {
       reject(new ClusterError('CLUSTER_UNAVAILABLE', why, this.#trouble === undefined ? {} : { cause: this.#trouble }));
       return false;
     });
-    if (this.#waiters.length === 0) return;
-    if ((this.#sent.get(this.#serial)?.atMs ?? -Infinity) + REPEAT_MS <= nowMs) this.#isOnItsWay = false;
-    this.#sendBarrier();
+    if (this.#waiters.length > 0) this.#sendBarrier();
   }
 
   /** What is lost here is found by a sweep. */
