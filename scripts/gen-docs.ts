@@ -61,7 +61,7 @@ async function errorsPage(): Promise<string> {
   const rows = Object.entries(errorCodes as Readonly<Record<string, ErrorRow>>)
     .map(([code, { status, meaning, remedy }]) => [`\`${code}\``, String(status), meaning, remedy]);
   return `# Errors\n\n${made}\nEvery error is a \`ClusterError\` with one of these codes. \`status\` is what Express, Koa and Fastify answer; `
-    + `a 503 carries \`Retry-After\`.\n\n${table(['code', 'status', 'meaning', 'what to do'], rows)}\n`;
+    + `a 503 carries \`Retry-After\`, unless it is \`CLUSTER_UNKNOWN_OUTCOME\`: repeated, that change may be made twice.\n\n${table(['code', 'status', 'meaning', 'what to do'], rows)}\n`;
 }
 
 async function warningsPage(): Promise<string> {

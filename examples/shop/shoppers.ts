@@ -52,7 +52,7 @@ class Shopper {
     const cutOff = response.headers.get('x-cut-off');
     if (response.status === 502 && cutOff !== null) return { kind: 'cut off', by: cutOff };
     const by = response.headers.get('x-shop-process') ?? 'the proxy';
-    if (response.status === 503 && response.headers.has('retry-after') && by !== 'the proxy') return { kind: 'refused', by };
+    if (response.status === 503 && by !== 'the proxy') return { kind: 'refused', by };
     if (response.status !== 200) return { kind: 'other', what: `${method} answered ${response.status} by ${by}: ${text.slice(0, 400)}` };
     const [set] = response.headers.getSetCookie();
     const given = set?.split(';')[0];

@@ -38,7 +38,7 @@ interface ErrorOptions {
   readonly cause?: unknown;
   readonly holder?: LockHolder | undefined;
   readonly redirectTo?: string | undefined;
-  /** Seconds after which a retry makes sense; default 1 for status 503. */
+  /** Seconds after which a retry makes sense; default 1 for status 503. Of CLUSTER_UNKNOWN_OUTCOME none does. */
   readonly retryAfterS?: number;
 }
 
@@ -62,7 +62,8 @@ export class ClusterError extends Error {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.status = this.statusCode = errorCodes[code].status;
-    this.headers = this.status === 503 ? { 'Retry-After': String(options.retryAfterS ?? 1) } : {};
+    // Whoever repeats a change that may be stored makes it twice: proxies and clients obey the header.
+    this.headers = this.status === 503 && code !== 'CLUSTER_UNKNOWN_OUTCOME' ? { 'Retry-After': String(options.retryAfterS ?? 1) } : {};
     this.expose = this.status < 500;
     if (options.holder !== undefined) this.holder = options.holder;
     if (options.redirectTo !== undefined) this.redirectTo = options.redirectTo;

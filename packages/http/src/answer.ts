@@ -21,7 +21,7 @@ export const asError = (thrown: unknown): Error => (thrown instanceof Error ? th
 
 // Of the answer that is replaced. What else is set stays: for CORS, HSTS and the like the error is an answer as any other.
 const REPLACED = new Set([
-  'etag', 'last-modified', 'expires', 'cache-control', 'location', 'set-cookie', 'trailer', 'transfer-encoding', 'accept-ranges', 'age', 'refresh',
+  'etag', 'last-modified', 'expires', 'cache-control', 'location', 'set-cookie', 'trailer', 'transfer-encoding', 'accept-ranges', 'age', 'refresh', 'retry-after',
 ]);
 
 const isReplaced = (name: string) => REPLACED.has(name) || (name.startsWith('content-') && !name.startsWith('content-security-policy'));

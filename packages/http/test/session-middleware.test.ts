@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import express from 'express';
-import { DistributedManager, MemoryStore } from '@cluster/core';
+import { ClusterError, DistributedManager, MemoryStore } from '@cluster/core';
 import { express5, hosts, instance, instances, one, stopAll, SwitchStore, warningsOf } from './support/cluster.js';
 import { counter } from './support/counter.js';
 import { ask, closeAll, deferred, raw, serve, Visitor } from './support/servers.js';
@@ -50,6 +50,26 @@ describe.each(Object.entries(hosts))('%s', (_name, host) => {
     const reply = await visitor.get(url);
     expect(reply).toMatchObject({ status: 503, headers: { 'retry-after': '1' } });
     expect(reply.headers).not.toHaveProperty('set-cookie');
+  });
+
+  it('answers 503 without Retry-After when the change may be stored: who obeyed it would count twice', async () => {
+    const store = new SwitchStore();
+    const sessions = one({ store, storeTimeoutMs: 50, lockTimeoutMs: 50 });
+    const codes: unknown[] = [];
+    sessions.manager.on('sendFailed', ({ error }) => { codes.push(ClusterError.is(error) ? error.code : error); });
+    const { url } = await serve(host(sessions, (req, res) => {
+      // From here on the store does not answer; the session was found before.
+      if (req.url === '/lost') res.setHeader('Retry-After', '5');
+      if (req.url === '/lost') store.map.before = (_, key) => (key.includes('.s.') ? new Promise<void>(() => undefined) : undefined);
+      return counter(req, res);
+    }));
+    const visitor = new Visitor();
+    await visitor.post(url);
+    for (const reply of [await visitor.post(`${url}/lost`), await ask(`${url}/lost`, { method: 'POST' })]) {
+      expect([reply.status, reply.body]).toEqual([503, 'Service Unavailable\n']);
+      expect(reply.headers).not.toHaveProperty('retry-after');
+    }
+    expect(codes).toEqual(['CLUSTER_UNKNOWN_OUTCOME', 'CLUSTER_UNKNOWN_OUTCOME']);
   });
 });
 
