@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
+import express from 'express';
 import { one, stopAll, SwitchStore, type SessionRequest } from './support/cluster.js';
 import { put, site } from './support/site.js';
-import { closeAll } from './support/servers.js';
+import { closeAll, serve, Visitor } from './support/servers.js';
 
 afterEach(async () => {
   await closeAll();
@@ -49,6 +50,38 @@ it('a method that is called wrongly: the response is the error, and the session 
   expect((await post('wrong')).status).toBe(500);
   expect(await content()).toEqual({ user: 'ada', cart: ['book'] });
   expect((await post('put')).status).toBe(200);
+});
+
+it.each(['save', 'release'] as const)('%s that is awaited before the answer: its failure goes to the error handler of the application, which that of the response does not', async (method) => {
+  const store = new SwitchStore();
+  const app = express().use(one({ store, storeTimeoutMs: 20, lockTimeoutMs: 20 }));
+  app.post('/put', (req, res) => {
+    put(req, res);
+    res.end();
+  });
+  app.post('/:when', async (req, res) => {
+    req.session.note = 'changed';
+    store.cutOff();
+    if (req.params.when === 'before') await req.session[method]();
+    res.end('done');
+  });
+  const seen: unknown[] = [];
+  const ours: express.ErrorRequestHandler = (error, _req, res, next) => {
+    seen.push(Reflect.get(error as Error, 'code'));
+    if (res.headersSent) next(error);
+    else res.status(503).send('in our words');
+  };
+  const { url } = await serve(app.use(ours));
+  const visitor = new Visitor();
+  const replies: string[] = [];
+  for (const when of ['before', 'never']) {
+    store.map.before = () => undefined;
+    expect((await visitor.post(`${url}/put`)).status).toBe(200);
+    const { status, body } = await visitor.post(`${url}/${when}`);
+    replies.push(`${String(status)} ${body}`);
+  }
+  expect(replies).toEqual(['503 in our words', '503 Service Unavailable\n']);
+  expect(seen).toEqual(['CLUSTER_UNKNOWN_OUTCOME']);
 });
 
 describe('a method that succeeds after one that failed', () => {
