@@ -58,9 +58,11 @@ describe('a session over HTTP/2', () => {
     }));
     await client.ask('POST');
     const warnings = await warningsOf(async () => {
-      for (const path of ['/cut', '/']) {
+      // Whether the change of the first is stored is unknown, so it is not to be repeated.
+      for (const [path, retryAfter] of [['/cut', undefined], ['/', '1']] as const) {
         const reply = await client.ask('POST', path);
-        expect(reply).toMatchObject({ status: 503, body: 'Service Unavailable\n', headers: { 'retry-after': '1', 'cache-control': 'no-store' } });
+        expect(reply).toMatchObject({ status: 503, body: 'Service Unavailable\n', headers: { 'cache-control': 'no-store' } });
+        expect(reply.headers['retry-after']).toBe(retryAfter);
       }
     });
     // Ours says why it is a 503.
