@@ -81,9 +81,9 @@ const MOST_SAID = 100;
 // Of the process, since an application may make any number of session layers, one per request by mistake.
 const said = new Set<string>();
 
-function sayOnce(text: string, code: string, once = ''): void {
-  if (said.has(text)) return;
-  said.add(text);
+function sayOnce(text: string, code: string, once = '', kind = text): void {
+  if (said.has(kind)) return;
+  said.add(kind);
   process.emitWarning(`session: ${text}${once} (said once)`, { type: 'ClusterWarning', code });
 }
 
@@ -123,11 +123,15 @@ export function warnWaiting({ label, holder }: ManagerEvents['waiting']): void {
   sayOnce(`${told} ${has} had. Let ${has} call req.session.release() as soon as it has changed what it wants, or give it access 'snapshot'.`, 'CLUSTER_HTTP_LONG_WAIT');
 }
 
-/** Once per message, for a change that could not be stored. The message names no path, which may hold ids and tokens. */
+/** What is the same of a message whatever the session and the figures are. */
+const kindOf = (code: string, text: string) => `${code} ${text.replace(/\bsession [0-9a-f]{12}\b/g, 'session *').replace(/\d+/g, '#')}`;
+
+/** Once per code and message, numbers and sessions aside, for a change that could not be stored. The message names no path, which may hold ids and tokens. */
 export function warnNotStored(error: unknown): void {
   if (said.size >= MOST_SAID) return;
-  if (ClusterError.is(error)) sayOnce(error.message.replace(/^session: /, ''), error.code);
-  else sayOnce(String(error), 'CLUSTER_HTTP_ERROR');
+  const code = ClusterError.is(error) ? error.code : 'CLUSTER_HTTP_ERROR';
+  const text = ClusterError.is(error) ? error.message.replace(/^session: /, '') : String(error);
+  sayOnce(text, code, '', kindOf(code, text));
 }
 
 /** For tests: everything may be said again, as in a new process. */

@@ -196,3 +196,16 @@ describe('a wait of more than a second', () => {
     expect(given[0]?.text).toContain('a request has waited for more than a second for its session, which another request had, without saying for which route.');
   });
 });
+
+describe('a change that cannot be stored', () => {
+  it('is told once, whatever its session and its size are', async () => {
+    const { url } = await serve(express5(instance({ maxRecordBytes: 2_000 }), (req, res) => {
+      req.session.note = 'x'.repeat(Number(req.url?.slice(1)));
+      res.end();
+    }));
+    const given = await warned(async () => {
+      for (let bytes = 3_000; bytes < 3_020; bytes += 1) expect((await ask(`${url}/${String(bytes)}`)).status).toBe(500);
+    });
+    expect(given).toEqual([{ code: 'CLUSTER_TOO_LARGE', text: expect.stringContaining('(said once)') as unknown }]);
+  });
+});
