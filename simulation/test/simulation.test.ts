@@ -60,7 +60,7 @@ describe('the engine under faults', () => {
   }, 300_000);
 
   it('says so where the faults let nobody write a snapshot until the log had lost what it would have said', async () => {
-    const { tally, violations } = await runSeeds(78, 1, { store: 'log', compaction: 0.4, retainedBytes: 400_000 });
+    const { tally, violations } = await runSeeds(159, 1, { store: 'log', compaction: 0.4, retainedBytes: 400_000 });
     expect(violations).toEqual([]);
     expect(tally.summary.faults).toMatchObject({ 'lost log': 1 });
   }, 180_000);

@@ -170,6 +170,33 @@ describe('a wait of more than a second', () => {
     await manager.stop();
   });
 
+  const saving: Handler = async (req, res) => {
+    req.session.count = (req.session.count ?? 0) + 1;
+    await req.session.save();
+    res.end();
+  };
+
+  it.each([['has ended', count], ['awaits save()', saving]])('is not told of a request whose handler %s: it is the store that does not answer', async (_what, handler) => {
+    const clock = Clock.manual();
+    const store = new SwitchStore();
+    const manager = new DistributedManager(store, { clock });
+    const { url } = await serve(express5(one({ manager }), handler));
+    const visitor = new Visitor();
+    expect(await warned(async () => {
+      await visitor.post(url);
+      await visitor.post(url);
+      let answer = () => { /* set below */ };
+      const answered = new Promise<void>((resolve) => { answer = resolve; });
+      store.map.before = (_, key) => (key.includes('.s.') ? answered : undefined);
+      const both = [visitor.post(url), visitor.post(url)];
+      await until(() => manager.health().waiting === 1);
+      await clock.advance(1_000);
+      answer();
+      await Promise.all(both);
+    })).toEqual([]);
+    await manager.stop();
+  });
+
   it.each([
     ['POST /', 'POST /'],
     ['POST /cart/', 'POST /cart/'],

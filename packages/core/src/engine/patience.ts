@@ -33,7 +33,8 @@ export class Patience {
     this.#answer ??= this.#ask(lock);
     if (this.#answer === 'error') throw locked(engine, slot, asking);
     if (this.#answer === 'redirect' && this.#leadsElsewhere(holder)) throw locked(engine, slot, asking, holder.publicUrl);
-    if (this.#isTold || lock.waitedMs < LONG_WAIT_MS) return;
+    // While the holder itself waits for the store it is that which keeps others waiting.
+    if (this.#isTold || lock.waitedMs < LONG_WAIT_MS || slot.committing) return;
     this.#isTold = true;
     engine.events.emit('waiting', lock);
   }
