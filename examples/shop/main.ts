@@ -88,6 +88,7 @@ async function show(shop: Stage, description: string, port: number, timeline: Ti
   if (port !== 0 && shop.port !== port) timeline.plain(`Port ${port} is in use; taking ${shop.port}.`);
   timeline.plain();
   await shop.cluster.start();
+  closing.throwIfAborted();
   timeline.say(NAMES.map((name) => `${name} pid ${shop.cluster.member(name).pid ?? '?'} ready`.padEnd(25)).join(''));
   const { figures, measured } = await play(shop, timeline, LEASE_MS, closing);
   const good = passed(figures, LOCK_TIMEOUT_MS);
