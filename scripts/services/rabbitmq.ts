@@ -118,6 +118,8 @@ export class RabbitServer extends ServerProcess {
       RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: `+S 2:2 +sbwt none -kernel inet_dist_use_interface ${LOOPBACK}`,
       // The mapper runs as long as they do. One that a node or a command started would stay behind.
       ERL_FLAGS: '-start_epmd false',
+      // A command starts a scheduler for each core otherwise, which wait by spinning: beside other load it then takes up to 13.5 s instead of 1.7 s.
+      RABBITMQ_CTL_ERL_ARGS: '+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none',
       // The script then becomes the server instead of waiting for it.
       RUNNING_UNDER_SYSTEMD: '1',
     };
