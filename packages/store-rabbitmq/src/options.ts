@@ -16,6 +16,10 @@ function shownUrls(value: unknown): string {
   return at < 0 ? 'an empty list' : `as urls[${at}] ${shownUrl(value[at])}`;
 }
 
+const LEAST_BYTES = 1_048_576;
+/** A segment of the stream is 9/8 of it (rabbit-log.ts), and RabbitMQ takes 3 GB at most. */
+const MOST_BYTES = 2_666_666_666;
+
 /** The options of a RabbitMQ store. */
 export const rabbitStoreOptions = {
   urls: {
@@ -33,7 +37,11 @@ export const rabbitStoreOptions = {
     meaning: 'Each context has a stream of its own, `<stream>.<context>`; made if it is not there, else it must be as the options say.',
   } satisfies OptionSpec<string> as OptionSpec<string>,
   replicas: count(1, 'How many nodes keep it; most of them must have a change before it is acknowledged. In a cluster 3, and no more than it has nodes.', 1),
-  maxBytes: count(268_435_456, 'At so many bytes of sessions no new ones are taken (`CLUSTER_FULL`): every instance has all of them in memory. The stream takes up to nine times as many on the disk. To change it, delete the stream: all sessions end.', 1_048_576),
+  maxBytes: {
+    default: 268_435_456, expected: `a whole number from ${LEAST_BYTES} to ${MOST_BYTES}`,
+    accepts: (value) => Number.isInteger(value) && (value as number) >= LEAST_BYTES && (value as number) <= MOST_BYTES, // an integer is a number
+    meaning: 'At so many bytes of sessions no new ones are taken (`CLUSTER_FULL`): every instance has all of them in memory. The stream takes up to nine times as many on the disk. To change it, delete the stream: all sessions end.',
+  } satisfies OptionSpec<number> as OptionSpec<number>,
   instanceId: name(undefined, 'Name of this instance in locks and signals. Default: a random one.'),
 } as const satisfies OptionSpecs;
 

@@ -14,7 +14,12 @@ const REFUSED: Readonly<Record<string, string>> = {
   '403 50.10': 'the user needs the right to configure the stream',
   '403 60.20': 'the user needs the right to read the stream',
   '403 60.40': 'the user needs the right to write to the default exchange, amq.default',
-  '406 50.10': 'give the options that the stream was made with, or name another one',
+};
+
+/** By RabbitMQ's words for it: of a stream that is there, and of one that is to be made. */
+const REFUSED_ARGUMENTS: Readonly<Record<string, string>> = {
+  'inequivalent arg': 'give the options that the stream was made with, or name another one',
+  'Exceeded max value': 'give a lower maxBytes',
 };
 
 /** What to do about what a broker refuses, and will refuse again. */
@@ -25,5 +30,7 @@ export function adviceAbout(error: unknown): string | undefined {
   // All that amqplib says of a vhost that the broker refuses.
   if (text.includes('ConnectionOpenOk')) return 'the vhost of the URL is not there, or the user has no right to it';
   if (text.includes('certificate')) return "give the certificate of the authority that signed the broker's as socket.ca";
-  return REFUSED[`${String(code)} ${classId}.${methodId}`];
+  const numbers = `${String(code)} ${classId}.${methodId}`;
+  if (numbers === '406 50.10') return Object.entries(REFUSED_ARGUMENTS).find(([words]) => text.includes(words))?.[1];
+  return REFUSED[numbers];
 }

@@ -66,6 +66,26 @@ describe('the options', () => {
   });
 });
 
+describe('maxBytes', () => {
+  const MOST_BYTES = 2_666_666_666;
+
+  it('is refused beyond what RabbitMQ makes a stream for', () => {
+    expect(() => made({ urls: ['amqp://a'], maxBytes: MOST_BYTES })).not.toThrow();
+    expect(() => made({ urls: ['amqp://a'], maxBytes: MOST_BYTES + 1 })).toThrow(expect.objectContaining({
+      code: 'CLUSTER_BAD_OPTION', message: `RabbitStore: maxBytes: expected a whole number from 1048576 to ${MOST_BYTES}, found ${MOST_BYTES + 1}`,
+    }));
+  });
+
+  it('may be the largest that is accepted, and one more is what the broker refuses', async () => {
+    const largest = logOf('most', { maxBytes: MOST_BYTES });
+    await largest.start(nobody);
+    await largest.stop();
+    await expect(logOf('more', { maxBytes: MOST_BYTES + 1 }).start(nobody)).rejects.toMatchObject({
+      code: 'CLUSTER_UNAVAILABLE', message: expect.stringMatching(/Exceeded max value for x-stream-max-segment-size-bytes": give a lower maxBytes$/),
+    });
+  });
+});
+
 describe('a start', () => {
   it('takes the next URL where one cannot be reached, and hands `socket` to amqplib', async () => {
     const { host } = new URL(server.url);
