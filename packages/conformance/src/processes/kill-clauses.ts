@@ -72,7 +72,6 @@ async function dieAt(bench: ProcessBench, index: number, witness: Life, step: nu
   await request(life, known, way, bench);
   if (way.steps !== undefined) return way.steps;
   await life.ended;
-  void bench.instances.at(index).catch(() => undefined);
   const turn = await takenOver(bench, witness, known, performance.now(), bench.takeOverMs(witness));
   await turn?.send(turn.change('a'));
   return undefined;
