@@ -34,6 +34,13 @@ const here = () => ({ connect: { brokers: [server.url] }, replicas: 1 });
 
 const portTo = (broker: string) => new KafkajsPort(connectionOf({ brokers: [broker] }));
 
+/** Waits long for an answer. For tests that count records: one that is given up too early is sent again, under another key. */
+const patientPortTo = ({ host, port }: { readonly host: string; readonly port: number }) => new KafkajsPort(connectionOf({
+  brokers: [`${host}:${port}`], requestTimeout: 30_000,
+  // The store cuts a connection without an answer for 2 s, and goes by what was written into it.
+  socketFactory: ({ onConnect }: { readonly onConnect: () => void }) => Object.defineProperty(connect(port, host, onConnect), 'bytesWritten', { value: 0 }),
+}));
+
 const open: KafkaLog[] = [];
 afterEach(async () => { await Promise.all(open.splice(0).map((log) => log.stop())); });
 interface Settings { readonly topic: string; readonly partitions?: number; readonly replicas?: number; readonly at?: KafkaServer; readonly port?: () => KafkaPort }
@@ -177,7 +184,7 @@ describe('a record', () => {
   it('that is sent again stands under another key, unless it removes what stands under its own', async () => {
     const sent: string[][] = [];
     const port = () => {
-      const real = portTo(server.url);
+      const real = patientPortTo(server);
       const send = real.send.bind(real);
       return Object.assign(real, { send: async (partition: number, batch: Parameters<KafkaPort['send']>[1]) => {
         sent.push(batch.map(({ key }) => key));
@@ -198,13 +205,16 @@ describe('a record', () => {
 
 describe('a record that the broker does not take', () => {
   it('is sent again for as long as whoever calls waits, and what was never sent has changed nothing', async () => {
+    let begin = (): void => undefined;
+    const begun = new Promise<void>((resolve) => { begin = resolve; });
     const port = () => Object.assign(portTo(server.url), { send: async () => {
+      begin();
       await sleep(400);
       throw new Error('no leader');
     } });
     const log = logIn({ topic: 'patience', port });
     await log.start({ storeTimeoutMs: 300 });
-    const [sent, waiting] = await Promise.allSettled([log.append(0, 'shop.s.a#1', 'x'), sleep(50).then(() => log.append(0, 'shop.s.b#1', 'y'))]);
+    const [sent, waiting] = await Promise.allSettled([log.append(0, 'shop.s.a#1', 'x'), begun.then(() => log.append(0, 'shop.s.b#1', 'y'))]);
     expect(sent).toMatchObject({ reason: { message: 'Kafka: it is not known whether a record was taken: no leader' } });
     expect(waiting).toMatchObject({ reason: { code: 'CLUSTER_UNAVAILABLE', message: 'Kafka took nothing for 300 ms: no leader; nothing was changed' } });
   });
@@ -215,7 +225,7 @@ describe('records of many callers', () => {
     const sizes: number[] = [];
     let [inFlight, most] = [0, 0];
     const port = () => {
-      const real = portTo(server.url);
+      const real = patientPortTo(server);
       const send = real.send.bind(real);
       return Object.assign(real, { send: async (partition: number, batch: Parameters<KafkaPort['send']>[1]) => {
         sizes.push(batch.length);
@@ -226,7 +236,8 @@ describe('records of many callers', () => {
       } });
     };
     const log = logIn({ topic: 'many', port });
-    await log.start();
+    // The last ones wait for two batches.
+    await log.start({ storeTimeoutMs: 30_000 });
     const found = records(log);
     await Promise.all(Array.from({ length: 120 }, (_, n) => log.append(0, `shop.s.a#${n}`, String(n))));
     await read(found, 120);
@@ -238,7 +249,7 @@ describe('records of many callers', () => {
 describe('a reader', () => {
   it('goes on where it was, once each, when it is thrown out of its group and when the broker was away', async () => {
     const own = await KafkaServer.start();
-    const log = logIn({ topic: 'read', at: own });
+    const log = logIn({ topic: 'read', port: () => patientPortTo(own) });
     await log.start();
     const found = records(log);
     await log.append(0, 'shop.s.a#1', 'before');
@@ -275,9 +286,7 @@ describe('a reader whose fetch is not answered', () => {
     const road = await FetchRoad.open(server);
     const ends: string[] = [];
     const port = () => {
-      const real = new KafkajsPort(connectionOf({
-        brokers: [server.url], socketFactory: ({ onConnect }: { readonly onConnect: () => void }) => connect(road.address, onConnect),
-      }));
+      const real = patientPortTo(road.address);
       const read = real.read.bind(real);
       return Object.assign(real, { read: (reader: Reader) => read({
         ...reader,
@@ -362,7 +371,7 @@ describe('a topic that has lost what it had acknowledged', () => {
 describe('a topic whose end was lost and written anew', () => {
   it('is noticed by an instance that had read it and was cut off meanwhile', async () => {
     const own = await KafkaServer.start();
-    const settings = { topic: 'tail', at: own };
+    const settings = { topic: 'tail', port: () => patientPortTo(own) };
     const log = logIn(settings);
     await log.start();
     const found: { readonly value: string | undefined; readonly generation: string }[] = [];
