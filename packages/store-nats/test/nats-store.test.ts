@@ -1,5 +1,6 @@
 import 'reflect-metadata';
-import { Socket } from 'node:net';
+import { once } from 'node:events';
+import { connect as dial, createServer, Socket, type AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { Container } from 'inversify';
 import { connect } from 'nats';
@@ -223,6 +224,74 @@ describe('a server that is not there', () => {
       === `there is no connection to NATS at ${own.host}:${own.port} (it said AUTHORIZATION_VIOLATION); nothing was changed`);
     await map.stop();
   });
+});
+
+describe('a server that does not greet', () => {
+  /** The way to a server that greets until it is told not to; what is accepted from then on is `mute`. */
+  const way = async (to: { readonly host: string; readonly port: number }) => {
+    const sockets = new Set<Socket>();
+    const mute: Promise<unknown>[] = [];
+    let isMute = false;
+    const server = createServer((near) => {
+      sockets.add(near.on('error', () => undefined).resume());
+      if (isMute) {
+        mute.push(once(near, 'close'));
+        return;
+      }
+      const far = dial(to.port, to.host).on('error', () => undefined);
+      sockets.add(far);
+      near.pipe(far).pipe(near);
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return {
+      // It listens on a port.
+      url: `nats://127.0.0.1:${(server.address() as AddressInfo).port}`, mute,
+      silence: () => { isMute = true; },
+      cut: () => { for (const socket of sockets) socket.destroy(); },
+      close: () => { server.close(); },
+    };
+  };
+  // Else they would keep the process alive.
+  const allEnded = async ({ mute }: { readonly mute: readonly Promise<unknown>[] }) => {
+    await until('it is dialled', async () => mute.length > 0);
+    await Promise.all(mute);
+  };
+  const ENDED_MS = 10_000;
+
+  it('is left when the first start fails', async () => {
+    const road = await way(place.server);
+    road.silence();
+    await expect(mapAt(road.url).start(nobody)).rejects.toThrow('TIMEOUT');
+    await allEnded(road);
+    road.close();
+  }, ENDED_MS);
+
+  it('is left when another one of the list greets', async () => {
+    const road = await way(place.server);
+    road.silence();
+    const map = mapAt(road.url, { source: { connect: { servers: [road.url, place.server.url], noRandomize: true } }, bucket: 'listed' });
+    await map.start(nobody);
+    await allEnded(road);
+    expect(await map.get('shop.s.none')).toBeUndefined();
+    await map.stop();
+    road.close();
+  }, ENDED_MS);
+
+  it('is left when the store is stopped while it is dialled again', async () => {
+    const road = await way(place.server);
+    const map = mapAt(road.url, { bucket: 'dialled' });
+    let down = () => { /* set below */ };
+    const lost = new Promise<void>((resolve) => { down = resolve; });
+    await map.start({ ...nobody, listening: (up) => { if (!up) down(); } });
+    // Sooner after it dialled last the client waits before it dials again, and does not once it is closed.
+    await new Promise((resolve) => { setTimeout(resolve, 200); });
+    road.silence();
+    road.cut();
+    await lost;
+    await map.stop();
+    await allEnded(road);
+    road.close();
+  }, ENDED_MS);
 });
 
 describe('round trips, by the count of the server', () => {
