@@ -104,5 +104,6 @@ export function addressed({ servers, ...others }: NatsConnect): NatsConnect {
   const { username = '', password = '' } = urls.find((url) => url.username !== '') ?? {};
   const [user, pass] = [decodeURIComponent(username), decodeURIComponent(password)];
   const who = username === '' ? {} : password === '' ? { token: user } : { user, pass };
-  return { ...who, ...others, servers: urls.map(({ host }) => host) };
+  const given = Object.fromEntries(Object.entries<unknown>({ ...others }).filter(([, value]) => value !== undefined));
+  return { ...who, ...given, servers: urls.map(({ host }) => host) };
 }

@@ -168,6 +168,14 @@ describe('a server that asks who comes', () => {
     await manager.stop();
   });
 
+  it('is told by the URL also where user, password and token are given as undefined', async () => {
+    await using own = await NatsServer.start({ lines: 'authorization { user: shop, password: open }' });
+    const nobodyElse = { servers: `nats://shop:open@${own.host}:${own.port}`, user: undefined, pass: undefined, token: undefined };
+    const manager = new DistributedManager(made({ connect: nobodyElse }));
+    await manager.start();
+    await manager.stop();
+  });
+
   it('and refuses is named, and what it was told is not', async () => {
     await using own = await NatsServer.start({ lines: 'authorization { user: shop, password: open }' });
     const manager = new DistributedManager(new NatsStore({ connect: { servers: [`nats://shop:sesame@${own.host}:${own.port}`] } }));
