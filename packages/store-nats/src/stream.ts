@@ -16,6 +16,7 @@ export const streamOf = (bucket: string): string => `KV_${bucket}`;
 
 const wanted = ({ bucket, replicas, storage }: BucketSettings) => ({
   subjects: [`$KV.${bucket}.>`], retention: RetentionPolicy.Limits, max_msgs_per_subject: 1, max_age: 0, discard: DiscardPolicy.New,
+  discard_new_per_subject: false, no_ack: false,
   storage: storage === 'file' ? StorageType.File : StorageType.Memory,
   num_replicas: replicas,
   // Any replica could answer then, with what it had some time ago.

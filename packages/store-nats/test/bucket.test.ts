@@ -72,6 +72,15 @@ describe('a bucket', () => {
     });
   });
 
+  it.each(['discard_new_per_subject', 'no_ack'])('whose stream would refuse or not answer what is put (%s) is refused at once', async (field) => {
+    const made = { name: 'KV_unfit', subjects: ['$KV.unfit.>'], storage: 'file', max_msgs_per_subject: 1, discard: 'new' };
+    await place.server.ask('$JS.API.STREAM.CREATE.KV_unfit', { ...made, [field]: true });
+    await expect(place.mapIn('unfit').start(nobody)).rejects.toMatchObject({
+      code: 'CLUSTER_UNAVAILABLE', message: expect.stringContaining(`the bucket 'unfit' is not as it must be: ${field}: expected false, found true. `),
+    });
+    await place.server.ask('$JS.API.STREAM.DELETE.KV_unfit');
+  }, AT_ONCE_MS);
+
   it('that is full is said to be, and changes nothing', async () => {
     const map = place.mapIn('full');
     await map.start(nobody);
