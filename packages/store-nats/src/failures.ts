@@ -55,8 +55,10 @@ export function contentOf(message: Msg): unknown {
 }
 
 /** Why the client did not even send it; of whichever copy of the client the error is. */
-export function unsent(cause: unknown): ClusterError {
+export function unsent(cause: unknown, bytes: number, maxPayload: number | undefined): ClusterError {
   const isTooLarge = cause instanceof Error && 'code' in cause && cause.code === ErrorCode.MaxPayloadExceeded;
   if (!isTooLarge) return new Refusal('lost', `NATS cannot be asked: ${messageOf(cause)}`);
-  return new ClusterError('CLUSTER_TOO_LARGE', "the record is larger than the server's max_payload; raise that, or lower maxRecordBytes", { cause });
+  const limit = maxPayload === undefined ? '' : ` of ${maxPayload}`;
+  return new ClusterError('CLUSTER_TOO_LARGE',
+    `the record of ${bytes} bytes is larger than the server's max_payload${limit}; raise that, or lower maxRecordBytes`, { cause });
 }

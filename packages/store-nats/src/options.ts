@@ -46,13 +46,20 @@ const urlOf = (server: string): string => (server.includes('://') ? server : `na
 const isServer = (value: unknown): value is string => typeof value === 'string' && URL.canParse(urlOf(value))
   && /^nats:\/\/./.test(urlOf(value)) && !/%(?![\da-f]{2})/i.test(value);
 
+const meantBy = (key: string): string => (/^(server|url|host)s?$/i.test(key) ? '; did you mean servers?' : '');
+
+function shownServer(server: string): string {
+  const advice = server.startsWith('tls://') ? '; for TLS give nats:// and tls: {}' : server.includes('@') ? '; user and password must be percent-encoded' : '';
+  return `${shown(server.replace(/^.*@/s, '***@'))}${advice}`;
+}
+
 /** The first entry that is not as expected; of a server nothing that stands before the `@`. Undefined: nothing. */
 function wrongIn(connect: unknown): string | undefined {
   if (typeof connect !== 'object' || connect === null || Array.isArray(connect)) return kindOf(connect);
   for (const [key, value] of Object.entries(connect)) {
     if (key === 'servers') continue;
     const accepts = Object.hasOwn(OTHERS, key) ? OTHERS[key] : undefined;
-    if (accepts === undefined) return `an unknown '${key}'`;
+    if (accepts === undefined) return `an unknown '${key}'${meantBy(key)}`;
     if (value !== undefined && !accepts(value)) return `${kindOf(value)} as ${key}`;
   }
   if (!('servers' in connect)) return 'no servers';
@@ -60,7 +67,7 @@ function wrongIn(connect: unknown): string | undefined {
   if (servers.length === 0) return 'an empty list of servers';
   if (servers.includes(undefined)) return 'no servers';
   const wrong = servers.find((server) => !isServer(server));
-  return wrong === undefined ? undefined : `the server ${shown(typeof wrong === 'string' ? wrong.replace(/^.*@/s, '***@') : wrong)}`;
+  return wrong === undefined ? undefined : `the server ${typeof wrong === 'string' ? shownServer(wrong) : shown(wrong)}`;
 }
 
 /** The options of a NATS store. */

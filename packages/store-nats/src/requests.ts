@@ -114,7 +114,7 @@ export class Requests {
       this.connection.publish(subject, Buffer.from(content), headers === undefined ? { reply } : { headers, reply });
       asked.copies += 1;
     } catch (error) {
-      this.#fail(token, unsent(error));
+      this.#fail(token, unsent(error, Buffer.byteLength(content), this.connection.info?.max_payload));
     }
   }
 

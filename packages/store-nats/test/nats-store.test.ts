@@ -36,14 +36,17 @@ describe('the options', () => {
   });
 
   it.each<[object | null, string]>([
-    [{}, 'no servers'], [{ server: 'nats://a' }, "an unknown 'server'"], [JSON.parse('{ "servers": "a", "__proto__": 1 }'), "an unknown '__proto__'"], [{ servers: 'a', toString: 1 }, "an unknown 'toString'"], [{ servers: 'a', tls: [] }, 'an array as tls'], [{ servers: 'a', maxReconnectAttempts: 3 }, "an unknown 'maxReconnectAttempts'"],
+    [{}, 'no servers'], [{ server: 'nats://a' }, "an unknown 'server'; did you mean servers?"], [JSON.parse('{ "servers": "a", "__proto__": 1 }'), "an unknown '__proto__'"], [{ servers: 'a', toString: 1 }, "an unknown 'toString'"], [{ servers: 'a', tls: [] }, 'an array as tls'], [{ servers: 'a', maxReconnectAttempts: 3 }, "an unknown 'maxReconnectAttempts'"],
     [{ servers: [] }, 'an empty list of servers'], [{ servers: undefined }, 'no servers'], [{ servers: ['a', []] }, 'the server an array of 0'],
     [{ servers: '' }, "the server ''"], [{ servers: 'nats://a b' }, "the server 'nats://a b'"], [{ servers: 'redis://a:1' }, "the server 'redis://a:1'"],
-    [{ servers: ['nats://a', 'tls://b'] }, "the server 'tls://b'"], [{ servers: 'nats://user:50%@a' }, "the server '***@a'"],
+    [{ servers: ['nats://a', 'tls://b'] }, "the server 'tls://b'; for TLS give nats:// and tls: {}"],
+    [{ servers: 'tls://user:secret@b' }, "the server '***@b'; for TLS give nats:// and tls: {}"],
+    [{ servers: 'nats://user:50%@a' }, "the server '***@a'; user and password must be percent-encoded"],
+    [{ servers: 'nats://shop:p@ss:w/rd@a' }, "the server '***@a'; user and password must be percent-encoded"],
     [['nats://a'], 'an array'], [null, 'null'], [{ servers: 'a', user: 'shop', pass: 5 }, 'a number as pass'], [{ servers: 'a', token: null }, 'null as token'],
     [{ servers: 'a', tls: true }, 'a boolean as tls'], [{ servers: 'a', authenticator: {} }, 'an object as authenticator'], [{ servers: 'a', noRandomize: 'yes' }, 'a string as noRandomize'],
   ])('do not connect by %j, of which they name what is wrong', (connect, found) => {
-    expect(() => made({ connect })).toThrow(new RegExp(`^NatsStore: connect: expected the options of nats' connect: servers .* found ${found.replace(/[*]/g, '\\$&')}$`));
+    expect(() => made({ connect })).toThrow(new RegExp(`^NatsStore: connect: expected the options of nats' connect: servers .* found ${found.replace(/[*?{}]/g, '\\$&')}$`));
   });
 
   it('of connect may be undefined, but for the servers', () => {
@@ -94,6 +97,17 @@ describe('a server that takes no large messages', () => {
     const taken = managerOf({ maxRecordBytes: 60_000 });
     await taken.start();
     await taken.stop();
+  });
+});
+
+describe('a record that is larger than a message may be', () => {
+  it('is refused, and its size and the limit named', async () => {
+    const map = place.mapIn('large');
+    await map.start(nobody);
+    await expect(map.compareAndSet('shop.s.a', undefined, entry('ä'.repeat(600_000)))).rejects.toMatchObject({
+      code: 'CLUSTER_TOO_LARGE', message: "the record of 1200000 bytes is larger than the server's max_payload of 1048576; raise that, or lower maxRecordBytes",
+    });
+    await map.stop();
   });
 });
 
