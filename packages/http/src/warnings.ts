@@ -97,6 +97,9 @@ export function warn(reason: Reason, error?: ClusterError): void {
   sayOnce(`${meaning} ${remedy}`, `CLUSTER_HTTP_${reason}`, error === undefined ? '' : ` This time: ${error.code}: ${error.message}`);
 }
 
+/** Of the second after which a wait is told: the half. */
+const LEAST_HELD_MS = 500;
+
 // No digit and nothing that is long: what stays reads like a word of a route.
 const WORD = /^(?:[a-z]+(?:[-_.][a-z]+)*|v\d{1,2})$/i;
 const MAX_WORD = 24;
@@ -112,7 +115,8 @@ export function routeOf(label: string): string {
 
 /** Once per pair of routes. */
 export function warnWaiting({ label, holder }: ManagerEvents['waiting']): void {
-  if (said.size >= MOST_SAID) return;
+  // What kept the request waiting was the store, or many before it: an earlier release would change nothing.
+  if (said.size >= MOST_SAID || (holder.heldMs !== undefined && holder.heldMs < LEAST_HELD_MS)) return;
   const waits = label === undefined ? 'a request' : routeOf(label);
   const told = `${waits} has waited for more than a second for its session, which`;
   if (holder.label === undefined) {

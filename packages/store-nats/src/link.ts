@@ -1,5 +1,3 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
-import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { Socket } from 'node:net';
 import {
   connect, createInbox, Events, type ConnectionOptions, type Msg, type NatsConnection, type QueuedIterator, type Status, type Subscription,
@@ -32,24 +30,6 @@ const ROUND_MS = 500;
 const LEAVE_ROUNDS = 6;
 /** How long another server of the cluster is looked for before calls fail. */
 const MOVE_MS = 1_000;
-
-/** The client leaves the socket of an attempt that times out open and, before the first connection, in nobody's reach: it would keep the process alive. */
-async function connected(options: ConnectionOptions): Promise<NatsConnection> {
-  const sockets: Socket[] = [];
-  const attempts = new AsyncLocalStorage<true>();
-  // As the documentation of the channel says.
-  const note = (made: unknown) => { if (attempts.getStore() === true) sockets.push((made as { readonly socket: Socket }).socket); };
-  subscribe('net.client.socket', note);
-  try {
-    const connection = await attempts.run(true, () => connect(options));
-    sockets.pop();
-    return connection;
-  } finally {
-    unsubscribe('net.client.socket', note);
-    attempts.disable();
-    for (const socket of sockets) socket.removeAllListeners().destroy();
-  }
-}
 
 /**
  * A connection whose calls fail as soon as it is lost. The client alone would keep back what is asked meanwhile, send it later,
@@ -91,7 +71,7 @@ export class Link {
       return new Link(source.client, false, hasOthers, changed);
     }
     try {
-      return new Link(await connected({ ...settings, ...source.connect }), true, hasOthers, changed);
+      return new Link(await connect({ ...settings, ...source.connect }), true, hasOthers, changed);
     } catch (error) {
       const servers = [source.connect.servers].flat().join(', ');
       const said = messageOf(error);

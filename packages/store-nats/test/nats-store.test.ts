@@ -280,25 +280,6 @@ describe('a server that does not greet', () => {
   };
   const ENDED_MS = 10_000;
 
-  it('is left when the first start fails', async () => {
-    const road = await way(place.server);
-    road.silence();
-    await expect(mapAt(road.url).start(nobody)).rejects.toThrow('TIMEOUT');
-    await allEnded(road);
-    road.close();
-  }, ENDED_MS);
-
-  it('is left when another one of the list greets', async () => {
-    const road = await way(place.server);
-    road.silence();
-    const map = mapAt(road.url, { source: { connect: { servers: [road.url, place.server.url], noRandomize: true } }, bucket: 'listed' });
-    await map.start(nobody);
-    await allEnded(road);
-    expect(await map.get('shop.s.none')).toBeUndefined();
-    await map.stop();
-    road.close();
-  }, ENDED_MS);
-
   it('is left when the store is stopped while it is dialled again', async () => {
     const road = await way(place.server);
     const map = mapAt(road.url, { bucket: 'dialled' });
