@@ -9,7 +9,7 @@ export interface ManagerEvents {
   takeover: { readonly session: string; readonly from: string; readonly evidence: 'dead' | 'disconnected' | 'silence'; readonly sinceMs: number };
   /** The lock came from, or was given to, another live instance. */
   handover: { readonly session: string; readonly direction: 'in' | 'out'; readonly peer: string; readonly waitedMs: number };
-  /** A request has waited for a second, and waits on. `label`: its own; `holder.label`: of the request that has the session. Once per request. */
+  /** A request has waited for a second, and waits on. `label`: its own; `holder.label`: of the request that has the session. Once per request, and not while that one waits for the store itself. */
   waiting: { readonly session: string; readonly label: string | undefined; readonly waitedMs: number; readonly holder: LockHolder };
   /** This instance lost its lease and goes on as a new incarnation. */
   lapsed: { readonly incarnation: string; readonly next: string; readonly held: number };

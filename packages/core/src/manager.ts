@@ -39,7 +39,7 @@ export interface Manager {
   start(): Promise<void>;
   /** Hands idle sessions over now and goes on serving, keeping none. */
   drain(): Promise<void>;
-  /** Drains, waits for running requests, ends the lease and what `start` began. */
+  /** Drains, waits for running requests, ends the lease and what `start` began. A start that is under way is waited for no longer than `storeTimeoutMs`. */
   stop(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
   health(): Health;
