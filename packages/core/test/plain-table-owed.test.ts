@@ -149,6 +149,40 @@ describe('a lock that nobody here wants any more is given back', () => {
     await within(100, b.update(id, increment));
   });
 
+  it('of a new session that was removed while it was saved for the first time', async () => {
+    const { shared, store, a } = await two();
+    store.take((what) => (what === 'send' ? after(800) : undefined));
+    const session = a.createSession();
+    session.set('n', 0);
+    const saved = a.sendSession(session, { release: false }).catch(codeOf);
+    await clock.advance(10);
+    await within(100, a.removeSession(session.id));
+    expect(await within(1_000, saved)).toBe('CLUSTER_UNKNOWN_OUTCOME');
+    await clock.advance(10_000);
+    expect([...shared.rows.values()].map(({ holder }) => holder)).toEqual([undefined, undefined]);
+  });
+
+  it('and not taken from the next request by a refusal that comes late', async () => {
+    const shared = new Shared();
+    class LateRefusal extends WithRead {
+      override removeSession(id: string, why: 'removed' | 'moved'): Promise<void> {
+        return super.removeSession(id, why).catch((error: unknown) => after(800).then(() => { throw error; }));
+      }
+    }
+    const a = make(new LateRefusal('a', shared));
+    const id = await created(a);
+    const session = await found(within(10, a.findSession(id)));
+    const [row] = shared.rows.values();
+    row!.holder = undefined; // as with a connection
+    await expect(within(700, a.changeSessionId(session))).rejects.toMatchObject({ code: 'CLUSTER_UNKNOWN_OUTCOME' });
+    const next = await found(within(1_000, a.findSession(id)));
+    await clock.advance(500);
+    increment(next);
+    await within(100, a.sendSession(next));
+    await clock.advance(10_000);
+    expect([...shared.rows.values()].map(({ holder }) => holder)).toEqual([undefined, undefined]);
+  });
+
   it('where an id was changed and the removal of the old session failed, of both', async () => {
     const { shared, store, a, id } = await two();
     const session = await found(within(10, a.findSession(id)));

@@ -120,9 +120,11 @@ export class PlainTable implements SessionTable {
   }
 
   async remove(key: string, grant: string | undefined, _base: Stamp | undefined, why: Gone): Promise<Removed> {
-    if (grant !== undefined && this.#places.get(key)?.locked?.claim.grant !== grant) return { kind: 'fenced' };
+    const before = this.#places.get(key)?.locked;
+    if (grant !== undefined && before?.claim.grant !== grant) return { kind: 'fenced' };
     const answer = await this.#removed(key, why);
-    this.#isNot(key);
+    // A refusal that comes late says nothing of what has been locked since.
+    if (answer.kind === 'removed' || answer.gone !== undefined || this.#places.get(key)?.locked === before) this.#isNot(key);
     return answer;
   }
 
@@ -183,6 +185,8 @@ export class PlainTable implements SessionTable {
     return this.#during(snapshot.id, place, async () => {
       try {
         await this.store.sendSession(snapshot, { keep, isNew });
+        // A removal or a read that was answered meanwhile may have been from before it.
+        if (keep) place.isOwed = true;
         // Else it is given back.
         if (keep && place.wanted === grant) place.locked = next;
         return 'done';
@@ -194,7 +198,7 @@ export class PlainTable implements SessionTable {
     });
   }
 
-  async #removed(key: string, why: Gone): Promise<Removed> {
+  async #removed(key: string, why: Gone): Promise<Exclude<Removed, { readonly kind: 'behind' }>> {
     try {
       await this.store.removeSession(key, why);
       return { kind: 'removed' };

@@ -15,6 +15,8 @@ export class Sharing implements User {
   /** Places of requests that were admitted and are about to join. */
   #expected = 0;
   #isClosing = false;
+  /** Why those that were let in, but had not joined by then, cannot publish. */
+  dropped: { readonly why: string; readonly failure: ClusterError } | undefined;
   #publishing: Promise<void> = DONE;
 
   constructor(readonly place: Place, private readonly leave: () => void) {}
@@ -43,6 +45,7 @@ export class Sharing implements User {
 
   join(turn: Turn): void {
     turn.sharing = this;
+    if (this.dropped !== undefined) turn.failure = this.dropped.failure;
     this.#turns.add(turn);
   }
 
@@ -82,6 +85,7 @@ export class Sharing implements User {
   /** All but one of them end without publishing. */
   drop(except: Turn, why: string, failure: ClusterError): void {
     this.#isClosing = true;
+    this.dropped ??= { why, failure };
     for (const turn of [...this.#turns]) {
       if (turn === except) continue;
       turn.failure ??= failure;

@@ -77,6 +77,7 @@ export class Turns {
     sharing.join(turn);
     if (others === undefined) this.#share(slot, sharing);
     else others.arrived();
+    if (sharing.dropped !== undefined) this.end(turn, sharing.dropped.why);
     return handleOf(turn.state);
   }
 
