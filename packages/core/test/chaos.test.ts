@@ -1,17 +1,7 @@
 import { it, expect } from '@jest/globals';
 import { ClusterError } from '../src/index.js';
 import { answerLost, callLost, Cluster, found, hangs, increment, refusedByStore, type Fate, type Instance } from './cluster.js';
-
-/** A small generator of numbers from 0 to 1, the same for the same seed (mulberry32). */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
+import { random } from './random.js';
 
 const seeds = process.env.CHAOS_SEEDS === undefined ? [1, 2, 3, 4, 5, 6] : Array.from({ length: Number(process.env.CHAOS_SEEDS) }, (_, seed) => seed + 1);
 

@@ -1,22 +1,12 @@
 import { afterEach, expect, it } from '@jest/globals';
 import type { DistributedManager, FindOptions, SessionSnapshot } from '../src/index.js';
 import { clock, created, HandWritten, make, managers, Shared, WithRead, within } from './hand-written.js';
+import { random as randomOf } from './random.js';
 
 type SendOptions = Parameters<HandWritten['sendSession']>[1];
 
 const SEEDS = 25;
 const after = (ms: number): Promise<void> => new Promise((resolve) => { clock.timer(resolve, ms); });
-
-/** Numbers from 0 up to 1, the same for the same seed: mulberry32 by Tommy Ettinger. */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** Between an instance and its store: one way in seven takes longer than the instance waits, and if `fails` one call in ten says that it failed. */
 class Road {
