@@ -329,6 +329,20 @@ describe('the event `waiting`', () => {
     expect([...eventsOf(a, 'waiting'), ...eventsOf(b, 'waiting')]).toEqual([]);
   });
 
+  it('tells nothing of a request whose change the store does not answer', async () => {
+    const { a, id, session } = await used(['a']);
+    increment(session);
+    const gate = new Gate();
+    a.table.next('commit', gate.fate);
+    const sent = a.manager.sendSession(session);
+    const waiting = found(a.manager.findSession(id));
+    await cluster.clock.advance(1_500);
+    expect(eventsOf(a, 'waiting')).toEqual([]);
+    gate.open();
+    await cluster.within(20, sent);
+    await a.manager.sendSession(await cluster.within(20, waiting));
+  });
+
   it('costs a request that need not wait no timer', async () => {
     const { a, id, session } = await used(['a']);
     await a.manager.sendSession(session);
